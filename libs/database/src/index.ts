@@ -1,0 +1,3 @@
+export * from './database.js';
+export * from './database-failure.js';
+export { Prisma } from './generated/client.js';
