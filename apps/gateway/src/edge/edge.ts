@@ -1,0 +1,92 @@
+import { type Caller, GatehouseError, hasScope, notFound } from '@gatehouse/contracts';
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
+import type { ApiKeyRow } from '../keys/keys.store.js';
+import { rateLimitHeaders } from '../limits/rate-limit-headers.js';
+import type { Authenticator } from './authenticator.js';
+import { corsHeaders, type CorsOrigins, preflightHeaders } from './cors.js';
+import { MALFORMED_QUERY } from './query-string.js';
+import { readJsonBody } from './request-body.js';
+import type { RoutePolicy } from './requires.decorator.js';
+
+declare module 'fastify' {
+  interface FastifyRequest {
+    /** Set for every request of `/v1` that got past authentication. */
+    caller: Caller | null;
+    apiKey: ApiKeyRow | null;
+  }
+}
+
+/**
+ * Everything that is decided about a request before its handler runs, in the order the API promises: the first stage
+ * that refuses decides the answer.
+ *
+ *   request id, CORS -> credential 401 -> rate limits 429 -> route 404, percent-encoding 400 -> scope 403 -> form of the body 400
+ */
+export class Edge {
+  constructor(
+    private readonly authenticator: Authenticator,
+    private readonly origins: CorsOrigins,
+  ) {}
+
+  install(fastify: FastifyInstance): void {
+    fastify.decorateRequest('caller', null);
+    fastify.decorateRequest('apiKey', null);
+    fastify.addHook('onRoute', ({ url, method, config }) => {
+      if (isProductPath(url) && config?.policy === undefined) throw new Error(`${String(method)} ${url} does not say which scopes it requires: give its handler @Requires(…)`);
+    });
+    fastify.addHook('onRequest', async (request, reply) => this.guard(request, reply));
+    fastify.removeAllContentTypeParsers();
+    fastify.addContentTypeParser('*', async (request: FastifyRequest, body: FastifyRequest['raw']) => {
+      if (request.method !== 'DELETE') return readJsonBody(request.headers, body);
+      // Clients send a content type, and some a body, with DELETE too; neither means anything.
+      body.resume();
+      return {};
+    });
+  }
+
+  /** Stages 1 to 5. Throws what refuses; answers preflights itself. */
+  async guard(request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply | undefined> {
+    void reply.header('x-request-id', request.id).headers(corsHeaders(this.origins, request.headers.origin));
+    if (request.method === 'OPTIONS') {
+      return reply.headers(preflightHeaders(request.headers['access-control-request-headers'])).code(204).send();
+    }
+    if (request.headers.host === undefined && request.raw.httpVersion === '1.1') throw new GatehouseError('invalid_request', 'The Host header is missing');
+
+    const policy = request.is404 ? undefined : request.routeOptions.config.policy;
+    if (policy !== undefined || isProductPath(request.url)) await this.authenticate(request, reply, policy);
+    if (request.is404) throw notFound('Route');
+    if (MALFORMED_QUERY in (request.query as object)) throw new GatehouseError('invalid_request', 'Malformed percent-encoding in URL');
+    if (policy !== undefined) requireScopes(request.caller, policy);
+    return undefined;
+  }
+
+  private async authenticate(request: FastifyRequest, reply: FastifyReply, policy: RoutePolicy | undefined): Promise<void> {
+    void reply.header('cache-control', 'no-store');
+    const { states, outcome } = await this.authenticator.admit(request.headers.authorization, request.ip, policy?.creates ?? false);
+    void reply.headers(rateLimitHeaders(states));
+    if ('refusal' in outcome) throw outcome.refusal;
+    request.apiKey = outcome.key;
+    request.caller = callerOf(outcome.key, request.id);
+  }
+}
+
+const callerOf = (key: ApiKeyRow, requestId: string): Caller => ({ teamId: key.teamId, keyId: key.id, scopes: key.scopes, userId: key.userId, requestId });
+
+const requireScopes = (caller: Caller | null, { scopes }: RoutePolicy): void => {
+  const lacking = scopes.filter(scope => caller === null || !hasScope(caller.scopes, scope));
+  if (lacking.length > 0) throw new GatehouseError('forbidden', `Missing scope: ${lacking.join(', ')}`);
+};
+
+/** Paths are compared as the router does, after percent-decoding: `/%761/me` is `/v1/me`. A path that cannot be decoded counts as it stands. */
+const isProductPath = (url: string): boolean => {
+  const path = url.split('?', 1)[0] ?? '';
+  let decoded = path;
+  if (path.includes('%')) {
+    try {
+      decoded = decodeURI(path);
+    } catch (_malformed) {
+      decoded = path;
+    }
+  }
+  return decoded === '/v1' || decoded.startsWith('/v1/');
+};

@@ -1,0 +1,77 @@
+import { type ArgumentsHost, Catch, type ExceptionFilter, HttpException } from '@nestjs/common';
+import { GatehouseError, notFound, toGatehouseError } from '@gatehouse/contracts';
+import type { FastifyReply, FastifyRequest } from 'fastify';
+import type { Socket } from 'node:net';
+import type { Logger } from '@gatehouse/platform';
+import type { CorsOrigins } from './cors.js';
+import { corsHeaders } from './cors.js';
+import { requestIdOf } from './request-id.js';
+
+/** What the frameworks below us throw, in words of the contract. Everything not listed is a fault of ours. */
+const FRAMEWORK_ERRORS: Readonly<Record<string, () => GatehouseError>> = {
+  FST_ERR_BAD_URL: () => new GatehouseError('invalid_request', 'Malformed percent-encoding in URL'),
+  FST_ERR_CTP_BODY_TOO_LARGE: () => new GatehouseError('invalid_request', 'Request body exceeds 10 MiB'),
+  FST_ERR_CTP_INVALID_MEDIA_TYPE: () => new GatehouseError('invalid_request', 'Content-Type must be application/json'),
+  FST_ERR_CTP_INVALID_CONTENT_LENGTH: () => new GatehouseError('invalid_request', 'Content-Length does not match the body'),
+  ECONNRESET: () => new GatehouseError('invalid_request', 'The request ended before it was complete'),
+  ERR_STREAM_PREMATURE_CLOSE: () => new GatehouseError('invalid_request', 'The request ended before it was complete'),
+};
+
+/** Nest turns some of them into its own exceptions, which keep only the status. */
+const HTTP_EXCEPTIONS: Readonly<Record<number, () => GatehouseError>> = {
+  400: () => new GatehouseError('invalid_request', 'The request is not readable'),
+  404: () => notFound('Route'),
+  413: () => new GatehouseError('invalid_request', 'Request body exceeds 10 MiB'),
+  415: () => new GatehouseError('invalid_request', 'Content-Type must be application/json'),
+};
+
+/** Whatever was thrown while a request was served, as an error of the contract. */
+export const contractErrorOf = (thrown: unknown): GatehouseError => {
+  if (thrown instanceof GatehouseError) return thrown;
+  if (thrown instanceof HttpException) return HTTP_EXCEPTIONS[thrown.getStatus()]?.() ?? toGatehouseError(thrown);
+  const code = typeof thrown === 'object' && thrown !== null && 'code' in thrown ? thrown.code : undefined;
+  const known = typeof code === 'string' && Object.hasOwn(FRAMEWORK_ERRORS, code) ? FRAMEWORK_ERRORS[code] : undefined;
+  return known?.() ?? toGatehouseError(thrown);
+};
+
+/** The only writer of error bodies. Logs what is our fault, once, with the request's id. */
+@Catch()
+export class HttpErrorFilter implements ExceptionFilter {
+  constructor(
+    private readonly logger: Logger,
+    private readonly origins: CorsOrigins,
+  ) {}
+
+  catch(thrown: unknown, host: ArgumentsHost): void {
+    const http = host.switchToHttp();
+    void this.send(thrown, http.getRequest<FastifyRequest>(), http.getResponse<FastifyReply>());
+  }
+
+  /** Also the error handler of Fastify itself: hooks and body parsers do not pass through Nest. */
+  send(thrown: unknown, request: FastifyRequest, reply: FastifyReply): FastifyReply {
+    const error = contractErrorOf(thrown);
+    if (error.status >= 500) this.logger.error({ requestId: request.id, method: request.method, route: request.routeOptions.url, code: error.code, status: error.status, err: error.cause ?? error }, 'request failed');
+    if (error.retryAfter !== undefined) void reply.header('retry-after', String(error.retryAfter));
+    return reply.code(error.status).type('application/json; charset=utf-8').send(JSON.stringify(error.toEnvelope()));
+  }
+
+  /** Answers bytes that never became a request, and closes the connection. */
+  sendUnreadable(error: { code?: string }, socket: Socket): void {
+    if (!socket.writable || error.code === 'ECONNRESET') {
+      socket.destroy();
+      return;
+    }
+    const message = error.code === 'HPE_HEADER_OVERFLOW' ? 'Request header block exceeds 16 KiB' : error.code === 'ERR_HTTP_REQUEST_TIMEOUT' ? 'The request took too long to arrive' : 'The request is not readable as HTTP';
+    const body = JSON.stringify(new GatehouseError('invalid_request', message).toEnvelope());
+    const headers = {
+      'content-type': 'application/json; charset=utf-8',
+      'content-length': String(Buffer.byteLength(body)),
+      'cache-control': 'no-store',
+      'x-request-id': requestIdOf(undefined),
+      ...corsHeaders(this.origins, undefined),
+      connection: 'close',
+    };
+    const head = Object.entries(headers).map(([name, value]) => `${name}: ${value}\r\n`);
+    socket.end(`HTTP/1.1 400 Bad Request\r\n${head.join('')}\r\n${body}`);
+  }
+}

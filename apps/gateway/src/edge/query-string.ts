@@ -1,0 +1,50 @@
+/** Marks a query that is not decodable; told to the caller at the stage where the route is looked at. */
+export const MALFORMED_QUERY = Symbol('malformed query');
+
+export type Query = Record<string, unknown> & { [MALFORMED_QUERY]?: true };
+
+const BRACKETED = /^([^[\]]+)\[([^\]]*)\]$/;
+
+/**
+ * Reads a query text: `a=1&b=2` as texts, a repeated name as an array (which no field accepts), `map[key]=value` as an
+ * object. Never throws.
+ */
+export const parseQuery = (text: string): Query => {
+  const query = Object.create(null) as Query;
+  if (text === '') return query;
+  for (const pair of text.split('&')) {
+    if (pair === '') continue;
+    const at = pair.indexOf('=');
+    const name = decode(at < 0 ? pair : pair.slice(0, at));
+    const value = decode(at < 0 ? '' : pair.slice(at + 1));
+    if (name === undefined || value === undefined) {
+      query[MALFORMED_QUERY] = true;
+      continue;
+    }
+    const bracketed = BRACKETED.exec(name);
+    if (bracketed === null) add(query, name, value);
+    else add(mapAt(query, bracketed[1] ?? ''), bracketed[2] ?? '', value);
+  }
+  return query;
+};
+
+const decode = (text: string): string | undefined => {
+  try {
+    return decodeURIComponent(text.replaceAll('+', ' '));
+  } catch (_malformed) {
+    return undefined;
+  }
+};
+
+const add = (values: Record<string, unknown>, name: string, value: string): void => {
+  const known = values[name];
+  values[name] = known === undefined ? value : Array.isArray(known) ? [...(known as unknown[]), value] : [known, value];
+};
+
+const mapAt = (query: Query, name: string): Record<string, unknown> => {
+  const known = query[name];
+  if (typeof known === 'object' && known !== null && !Array.isArray(known)) return known as Record<string, unknown>;
+  const map = Object.create(null) as Record<string, unknown>;
+  query[name] = known === undefined ? map : [known, map];
+  return map;
+};
