@@ -54,7 +54,7 @@ function startedLinux(pid) {
 function startedElsewhere(pid) {
   try {
     return execFileSync('ps', ['-o', 'lstart=', '-p', String(pid)], { encoding: 'utf8', stdio: ['ignore', 'pipe', 'ignore'] }).trim() || undefined;
-  } catch (_noSuchProcess) {
+  } catch {
     return undefined;
   }
 }

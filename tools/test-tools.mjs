@@ -1,0 +1,11 @@
+import './node-version.mjs';
+import { spawnSync } from 'node:child_process';
+import { readdirSync } from 'node:fs';
+import { join } from 'node:path';
+import { root } from './workspace.mjs';
+
+const files = readdirSync(join(root, 'tools')).filter(name => name.endsWith('.test.mjs')).map(name => join('tools', name));
+const reporters = [['spec', 'stdout'], ['./tools/node-totals-reporter.mjs', 'stderr']];
+const options = reporters.flatMap(([reporter, destination]) => [`--test-reporter=${reporter}`, `--test-reporter-destination=${destination}`]);
+const { status } = spawnSync(process.execPath, ['--test', ...options, ...files], { cwd: root, stdio: 'inherit' });
+process.exitCode = status ?? 1;
