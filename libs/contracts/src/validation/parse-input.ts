@@ -56,6 +56,8 @@ const readFields = <T extends object>(type: InputClass<T>, valueOf: (field: Inpu
     const value = normalise(field, valueOf(field));
     if (value === undefined) {
       if (field.required) problems.set(field.name, [{ missing: true, message: `${at}${field.name} is required` }]);
+    } else if (field.source === 'query' && Array.isArray(value)) {
+      problems.set(field.name, [{ missing: false, message: `${at}${field.name} must be given once` }]);
     } else if (field.source === 'path' && typeof value !== 'string') {
       problems.set(field.name, [{ missing: false, message: `${at}${field.name} must be a string` }]);
     } else if (field.nested !== undefined && value !== null) {
