@@ -1,0 +1,12 @@
+export { InMemoryBroker, InMemoryBus } from './bus/in-memory-bus.js';
+export type { BusListener, BusState, MessageBus } from './bus/message-bus.js';
+export { RedisBus, type RedisBusOptions } from './bus/redis-bus.js';
+export type { RpcClientOptions } from './client/rpc-caller.js';
+export { RpcClients } from './client/rpc-clients.js';
+export { HeldElsewhere } from './held-elsewhere.js';
+export type { RpcLogger } from './logger.js';
+export { InjectRpc, rpcClientProvider, rpcClientToken } from './nest/inject-rpc.decorator.js';
+export { RpcModule, type RpcModuleDefinition, type RpcModuleOptions } from './nest/rpc.module.js';
+export { RpcService } from './nest/rpc-service.decorator.js';
+export type { RpcRequest } from './server/rpc-request.js';
+export { RpcServer, type RpcServerOptions } from './server/rpc-server.js';

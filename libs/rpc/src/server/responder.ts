@@ -1,0 +1,131 @@
+import { GatehouseError, type RpcMethodShape, internalError, unavailable } from '@gatehouse/contracts';
+import type { SealingKeys } from '@gatehouse/sealing';
+import type { MessageHandler } from '@nestjs/microservices';
+import { isObservable, lastValueFrom } from 'rxjs';
+import type { MessageBus } from '../bus/message-bus.js';
+import { HeldElsewhere } from '../held-elsewhere.js';
+import { QuietLog, type RpcLogger } from '../logger.js';
+import { type ReplyPacket, type RequestPacket, exceedsPacketBytes, parseCancel, parseRequest } from '../wire/packets.js';
+import { openFields, sealResult } from '../wire/sealed-fields.js';
+import type { RpcRequest } from './rpc-request.js';
+import { RunningCall } from './running-call.js';
+import { RunningCalls } from './running-calls.js';
+
+export interface ResponderOptions {
+  readonly bus: MessageBus;
+  readonly logger: RpcLogger;
+  readonly transportKey: Buffer;
+  /** Requests that may run at once; one more is told to come back. */
+  readonly requestsMax?: number;
+}
+
+/** After the abort: time to notice it and to answer. */
+const ABORT_GRACE_MS = 1_000;
+
+/** Turns request packets into reply packets: opens, runs the handler, seals, and answers to whoever asked. */
+export class Responder {
+  private readonly running = new RunningCalls();
+  private readonly dropped: QuietLog;
+  private readonly unsent: QuietLog;
+  private stopping = false;
+
+  constructor(
+    private readonly options: ResponderOptions,
+    private readonly keys: SealingKeys,
+    private readonly handlers: ReadonlyMap<string, MessageHandler>,
+  ) {
+    const warn = (fields: object, message: string): void => options.logger.warn(fields, message);
+    this.dropped = new QuietLog(warn);
+    this.unsent = new QuietLog(warn);
+  }
+
+  request(text: string): void {
+    const packet = parseRequest(text);
+    if (packet === null) this.dropped.line({ bytes: text.length }, 'Malformed RPC request dropped');
+    else if (this.running.has(packet.id)) this.dropped.line({ pattern: packet.pattern }, 'Repeated RPC request dropped');
+    else if (this.running.size >= (this.options.requestsMax ?? 1_024)) void this.send(packet, { id: packet.id, err: unavailable(undefined, 1).toWire() });
+    else void this.serve(new RunningCall(packet));
+  }
+
+  cancel(text: string): void {
+    const packet = parseCancel(text);
+    if (packet === null) this.dropped.line({ bytes: text.length }, 'Malformed RPC cancellation dropped');
+    else this.running.cancel(packet.cancel, packet.replyTo);
+  }
+
+  /** Waits for what runs, then aborts it. Everyone who asked has an answer when this resolves. */
+  async finish(timeoutMs: number): Promise<void> {
+    this.stopping = true;
+    if (await this.running.idle(timeoutMs)) return;
+    this.options.logger.warn({ running: this.running.size, timeoutMs }, 'RPC calls aborted: they outlasted the drain');
+    this.running.abortAll('The instance stops');
+    if (await this.running.idle(ABORT_GRACE_MS)) return;
+    await Promise.all([...this.running].map(({ packet }) => this.send(packet, { id: packet.id, err: unavailable().toWire() })));
+  }
+
+  private async serve(call: RunningCall): Promise<void> {
+    this.running.add(call);
+    const reply = await this.answer(call);
+    call.end();
+    // Nobody waits for the answer to an aborted call, unless it was aborted because this instance stops.
+    if (!call.signal.aborted || this.stopping) await this.send(call.packet, reply);
+    this.running.remove(call);
+  }
+
+  private async answer(call: RunningCall): Promise<ReplyPacket> {
+    const { id, pattern } = call.packet;
+    const handler = this.handlers.get(pattern);
+    const method = handler?.extras?.['method'] as RpcMethodShape | undefined;
+    try {
+      if (handler === undefined || method === undefined) throw new Error(`No handler for ${pattern}`);
+      return { id, ok: await this.run(call, handler, method) };
+    } catch (thrown) {
+      if (thrown instanceof HeldElsewhere && method?.routeKey !== undefined) return { id, moved: thrown.instance };
+      return { id, err: this.report(thrown, call).toWire() };
+    }
+  }
+
+  private async run(call: RunningCall, handler: MessageHandler, method: RpcMethodShape): Promise<unknown> {
+    const { id, pattern, caller, input, trace, replyKey } = call.packet;
+    const { transportKey } = this.options;
+    const place = { pattern, requestId: id };
+    const opened = openFields(input, method.sealedFields, this.keys, transportKey, place);
+    const request: RpcRequest = { pattern, method, caller, input: opened, call, ...(trace === undefined ? {} : { trace }) };
+    const outcome: unknown = await handler(request);
+    // An interceptor makes an observable of any result.
+    const result: unknown = isObservable(outcome) ? await lastValueFrom(outcome, { defaultValue: undefined }) : outcome;
+    if (!method.sealsResult) return result;
+    if (replyKey === undefined) throw new Error(`${pattern} was asked without a key to seal its result to`);
+    return sealResult(result, replyKey, transportKey, place);
+  }
+
+  /** The one place where a handler's failure is logged: its cause goes no further than this process. */
+  private report(thrown: unknown, { packet, signal }: RunningCall): GatehouseError {
+    const error = thrown instanceof GatehouseError ? thrown : internalError(thrown);
+    const fields = { requestId: packet.caller.requestId, pattern: packet.pattern, err: error.cause ?? error };
+    if (signal.aborted) this.options.logger.debug(fields, 'RPC call aborted');
+    else if (error.status === 500) this.options.logger.error(fields, 'RPC handler failed');
+    else if (error.status > 500) this.options.logger.warn(fields, 'RPC handler met something unavailable');
+    return error;
+  }
+
+  private async send(packet: RequestPacket, reply: ReplyPacket): Promise<void> {
+    try {
+      await this.options.bus.publish(packet.replyTo, this.encode(packet, reply));
+    } catch (error) {
+      // The client notices the loss of the bus by itself.
+      this.unsent.line({ err: error, pattern: packet.pattern, requestId: packet.caller.requestId }, 'RPC reply not sent');
+    }
+  }
+
+  private encode({ pattern, caller }: RequestPacket, reply: ReplyPacket): string {
+    try {
+      const text = JSON.stringify(reply);
+      if (!exceedsPacketBytes(text)) return text;
+      throw new Error('The result is too large for the message bus');
+    } catch (error) {
+      this.options.logger.error({ err: error, pattern, requestId: caller.requestId }, 'RPC result cannot be sent');
+      return JSON.stringify({ id: reply.id, err: internalError().toWire() } satisfies ReplyPacket);
+    }
+  }
+}
