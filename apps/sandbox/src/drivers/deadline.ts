@@ -1,0 +1,20 @@
+import { DriverError } from './driver-error.js';
+
+/** One clock for all the stages of a call; what the passing of time ends moves on with them. */
+export class Deadline {
+  private act: ((error: DriverError) => void) | undefined;
+  private readonly timer: NodeJS.Timeout;
+
+  constructor(timeoutMs: number) {
+    this.timer = setTimeout(() => this.act?.(new DriverError('timed-out', 'The sandbox did not answer in time')), timeoutMs);
+  }
+
+  /** Replaces what happened before when the time is over. */
+  onPass(act: (error: DriverError) => void): void {
+    this.act = act;
+  }
+
+  clear(): void {
+    clearTimeout(this.timer);
+  }
+}

@@ -1,0 +1,205 @@
+import { constants } from 'node:os';
+import { posix } from 'node:path';
+import type { Readable } from 'node:stream';
+import { AgentClient, type AgentExecSpec } from '../agent-client.js';
+import type { AgentProcess } from '../agent-process.js';
+import { DriverError } from '../driver-error.js';
+import type { BoxRef, BoxStats, ExecOptions, ExecResult, ExitReason, ProcessSummary, RemoteProcess, SandboxFiles, SandboxHandle, SpawnOptions } from '../sandbox.driver.js';
+import type { AgentSocket } from './agent-socket.js';
+import type { Cgroups } from './cgroups.js';
+import type { DriverLogger } from './options.js';
+import type { OciRuntime } from './runtime.js';
+
+const HOME = '/home/user';
+const EXEC_TIMEOUT_MS = 60_000;
+const EXEC_CAP_BYTES = 10 * 1024 * 1024;
+/** What the agent gets beyond a command's own time before it counts as silent. */
+const EXEC_GRACE_MS = 10_000;
+
+/** What a box needs of the driver that made it. */
+export interface BoxContext {
+  runtime: OciRuntime;
+  cgroups: Cgroups;
+  log: DriverLogger;
+  /** Ends every process of the box and removes all but its disk. */
+  tearDown(): Promise<void>;
+  removeDisk(): Promise<void>;
+}
+
+/** A running sandbox. It ends once, for one reason, and is torn down before anybody is told. */
+export class LocalBox implements SandboxHandle {
+  readonly files: SandboxFiles;
+  private readonly client: AgentClient;
+  private readonly listeners: ((why: ExitReason) => void)[] = [];
+  private stopWatching: () => void = () => undefined;
+  private ending: Promise<void> | undefined;
+  private ended: ExitReason | undefined;
+  private paused = false;
+  private oomKillsSeen = 0;
+
+  constructor(
+    readonly ref: BoxRef,
+    private readonly socket: AgentSocket,
+    private readonly context: BoxContext,
+  ) {
+    this.client = new AgentClient(socket.dial, error => this.violated(error));
+    this.files = {
+      write: (path, content, mode = 0o644) => this.ask(() => this.client.writeFile(insidePath(path), content, mode)),
+      mkdir: path => this.ask(() => this.client.makeDirectory(insidePath(path))),
+    };
+  }
+
+  /** Sets the agent up (a fresh start only) and watches it from then on. */
+  async begin(configuration?: Parameters<AgentClient['configure']>[0]): Promise<void> {
+    if (configuration) await this.client.configure(configuration);
+    else await this.client.health(1_000);
+    this.oomKillsSeen = await this.context.cgroups.oomKills(this.ref.slot);
+    this.stopWatching = await this.client.watch(() => void this.vanished());
+  }
+
+  /** Lets go of the sandbox without ending it. */
+  release(): void {
+    this.stopWatching();
+    this.socket.close();
+  }
+
+  spawn({ run, keep, cwd, env = {}, ...rest }: SpawnOptions): Promise<RemoteProcess> {
+    return this.start({ ...run, ...rest, env, cwd: insidePath(cwd ?? HOME), ...(keep && { id: keep.id, keep: true }) });
+  }
+
+  attach(processId: string, from: { stdout: number; stderr: number }): Promise<RemoteProcess> {
+    return this.ask(() => this.client.attach(processId, from));
+  }
+
+  async exec({ signal, command, env = {}, cwd, timeoutMs = EXEC_TIMEOUT_MS, capBytes = EXEC_CAP_BYTES }: ExecOptions): Promise<ExecResult> {
+    signal?.throwIfAborted();
+    const process = await this.start({ command, cwd: insidePath(cwd ?? HOME), env, timeoutMs, capBytes });
+    const abort = () => process.detach();
+    const silence = setTimeout(() => {
+      process.detach();
+      this.violated(new Error('a command outlived its time'));
+    }, timeoutMs + EXEC_GRACE_MS);
+    signal?.addEventListener('abort', abort);
+    if (signal?.aborted) abort();
+    try {
+      const [stdout, stderr, exit] = await Promise.all([collect(process.stdout), collect(process.stderr), process.exit]);
+      if (exit.signal === 'SIGKILL') this.oomKillsSeen = await this.context.cgroups.oomKills(this.ref.slot).catch(() => this.oomKillsSeen); // the box ends: `vanished` decides
+      return { stdout, stderr, exitCode: exit.code ?? 128 + constants.signals[exit.signal ?? 'SIGKILL'], signal: exit.signal, timedOut: exit.timedOut, truncated: exit.truncated };
+    } catch (error) {
+      signal?.throwIfAborted();
+      throw error;
+    } finally {
+      clearTimeout(silence);
+      signal?.removeEventListener('abort', abort);
+    }
+  }
+
+  processes(): Promise<ProcessSummary[]> {
+    return this.ask(() => this.client.processes());
+  }
+
+  killAll(): Promise<void> {
+    return this.ask(() => this.client.killAll());
+  }
+
+  async stats(): Promise<BoxStats> {
+    return this.onHost('The sandbox cannot be measured', () => this.context.cgroups.stats(this.ref.slot));
+  }
+
+  async pause(): Promise<void> {
+    await this.onHost('The sandbox cannot be paused', () => this.context.runtime.pause(this.ref.slot));
+    this.paused = true;
+  }
+
+  async resume(): Promise<void> {
+    await this.onHost('The sandbox cannot be resumed', () => this.context.runtime.resume(this.ref.slot));
+    this.paused = false;
+  }
+
+  stop(): Promise<void> {
+    return this.end('stopped');
+  }
+
+  async destroy(): Promise<void> {
+    await this.stop();
+    await this.context.removeDisk();
+  }
+
+  onExit(listener: (why: ExitReason) => void): void {
+    if (this.ended) listener(this.ended);
+    else this.listeners.push(listener);
+  }
+
+  private start(spec: AgentExecSpec): Promise<AgentProcess> {
+    return this.ask(() => this.client.exec(spec));
+  }
+
+  /** A call to the agent. One that stays unanswered is followed by a last question; without an answer to that the box is lost. */
+  private async ask<T>(call: () => Promise<T>): Promise<T> {
+    this.mustRun();
+    if (this.paused) throw new DriverError('unavailable', 'The sandbox is paused');
+    try {
+      return await call();
+    } catch (error) {
+      if (error instanceof DriverError && error.kind === 'timed-out') this.client.health().catch((cause: Error) => this.violated(cause));
+      throw error;
+    }
+  }
+
+  private async onHost<T>(message: string, act: () => Promise<T>): Promise<T> {
+    this.mustRun();
+    try {
+      return await act();
+    } catch (error) {
+      throw new DriverError(this.ending ? 'unavailable' : 'failed', message, error);
+    }
+  }
+
+  private mustRun(): void {
+    if (this.ending) throw new DriverError('unavailable', 'The sandbox is not running');
+  }
+
+  private violated(error: Error): void {
+    if (this.ending) return;
+    this.context.log.warn({ ...this.ref, err: error }, 'sandbox agent is lost, ending the sandbox');
+    void this.end('lost').catch(() => undefined); // logged there
+  }
+
+  /** The agent is gone, so pid 1 is gone or about to be. */
+  private async vanished(): Promise<void> {
+    if (this.ending) return;
+    const oomKills = await this.context.cgroups.oomKills(this.ref.slot).catch(() => this.oomKillsSeen); // somebody removed it
+    await this.end(oomKills > this.oomKillsSeen ? 'oom' : 'crashed').catch(() => undefined); // logged there
+  }
+
+  private end(why: ExitReason): Promise<void> {
+    this.ending ??= this.finish(why);
+    return this.ending;
+  }
+
+  private async finish(why: ExitReason): Promise<void> {
+    this.stopWatching();
+    try {
+      await this.context.tearDown();
+    } catch (error) {
+      this.context.log.error({ ...this.ref, err: error }, 'sandbox could not be cleared away; reconciliation will try again');
+      throw new DriverError('failed', 'The sandbox could not be stopped', error);
+    } finally {
+      this.socket.close();
+      this.ended = why;
+      for (const listener of this.listeners.splice(0)) listener(why);
+    }
+  }
+}
+
+/** @throws {DriverError} `failed` for what cannot be a path */
+function insidePath(path: string): string {
+  if (path.length === 0 || path.includes('\0') || Buffer.byteLength(path) > 4095) throw new DriverError('failed', 'Not a path');
+  return posix.resolve(HOME, path);
+}
+
+async function collect(stream: Readable): Promise<Buffer> {
+  const chunks: Buffer[] = [];
+  for await (const chunk of stream as AsyncIterable<Buffer>) chunks.push(chunk);
+  return Buffer.concat(chunks);
+}

@@ -1,0 +1,137 @@
+import { existsSync } from 'node:fs';
+import { chown, mkdir, readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
+import { basename, join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
+import { DriverError } from '../driver-error.js';
+import { BlankImage } from './blank-image.js';
+import { bootId } from './host-process.js';
+import type { Layout } from './layout.js';
+import { runTool } from './run-tool.js';
+
+const IDS_PER_SANDBOX = 65_536;
+const HOST_IDS_END = 2 ** 32 - IDS_PER_SANDBOX;
+const RELEASE_TIMEOUT_MS = 5_000;
+const CHECK_TIMEOUT_MS = 60_000;
+export const COMMAND_UID = 1000;
+
+/** A home ready to be given to a container. */
+export interface Disk {
+  /** First host id of the sandbox; its files carry ids from here on. */
+  uidBase: number;
+  /** An ext4 image to be mounted, or null when `home` is a plain directory. */
+  image: string | null;
+  home: string | null;
+}
+
+interface DiskMeta {
+  uidBase: number;
+  sizeBytes: number;
+  /** Of the last start: another one means the machine may have crashed with the image mounted. */
+  bootId: string;
+}
+
+/**
+ * The homes of the sandboxes. Where loop devices exist each is an ext4 image: a real quota on bytes and inodes, freed by
+ * deleting one file. Elsewhere it is a directory without a quota.
+ */
+export class Disks {
+  private readonly metas = new Map<string, DiskMeta>();
+  private readonly blanks = new Map<number, Promise<BlankImage>>();
+  readonly quota = existsSync('/dev/loop-control');
+
+  constructor(
+    private readonly layout: Layout,
+    private readonly uidBase: number,
+  ) {}
+
+  /** Learns which disks and id ranges exist. Once, before anything else. */
+  async open(): Promise<void> {
+    for (const directory of [this.layout.disks, this.layout.homes]) await mkdir(directory, { recursive: true, mode: 0o711 });
+    for (const name of await readdir(this.layout.disks)) {
+      if (name.endsWith('.json')) this.metas.set(basename(name, '.json'), JSON.parse(await readFile(join(this.layout.disks, name), 'utf8')) as DiskMeta);
+      else if (name.startsWith('blank-')) await rm(join(this.layout.disks, name), { recursive: true }); // a kill while one was made
+    }
+  }
+
+  /** The disk of a sandbox that is about to start, made when it has none. */
+  async acquire(sandboxId: string, sizeBytes: number): Promise<Disk> {
+    const existing = this.metas.get(sandboxId);
+    const meta = existing ?? { uidBase: this.freeUidBase(), sizeBytes, bootId };
+    this.metas.set(sandboxId, meta); // at once: the range is taken
+    const image = this.image(sandboxId);
+    if (this.quota) await this.released(sandboxId);
+    if (existing && existing.bootId !== bootId && existsSync(image)) await runTool('e2fsck', ['-f', '-p', image], CHECK_TIMEOUT_MS);
+    meta.bootId = bootId;
+    await this.saveMeta(sandboxId, meta);
+    if (!this.quota) return { uidBase: meta.uidBase, image: null, home: await this.directory(sandboxId, meta) };
+    if (!existsSync(image)) await this.makeImage(image, meta.sizeBytes);
+    return { uidBase: meta.uidBase, image, home: null };
+  }
+
+  /** The sandbox must not be running. */
+  async remove(sandboxId: string): Promise<void> {
+    if (this.quota) await this.released(sandboxId);
+    await rm(this.image(sandboxId), { force: true });
+    await rm(join(this.layout.homes, sandboxId), { recursive: true, force: true });
+    await rm(this.metaPath(sandboxId), { force: true }); // last: until then the range is not free
+    this.metas.delete(sandboxId);
+  }
+
+  /**
+   * Waits until no loop device holds the image. The kernel lets go a moment after the last process of the sandbox is
+   * gone; mounting or deleting before that would corrupt the file system or leak its space.
+   */
+  private async released(sandboxId: string): Promise<void> {
+    const deadline = performance.now() + RELEASE_TIMEOUT_MS;
+    while (await isBackingFile(this.image(sandboxId))) {
+      if (performance.now() > deadline) throw new DriverError('unavailable', 'The disk of the sandbox is still in use');
+      await delay(2);
+    }
+  }
+
+  private async makeImage(path: string, sizeBytes: number): Promise<void> {
+    let blank = this.blanks.get(sizeBytes);
+    if (!blank) {
+      blank = BlankImage.make(sizeBytes, this.layout.disks);
+      this.blanks.set(sizeBytes, blank);
+      blank.catch(() => this.blanks.delete(sizeBytes));
+    }
+    await rm(`${path}.tmp`, { force: true });
+    await (await blank).writeTo(`${path}.tmp`);
+    await rename(`${path}.tmp`, path);
+  }
+
+  private async directory(sandboxId: string, { uidBase }: DiskMeta): Promise<string> {
+    const home = join(this.layout.homes, sandboxId);
+    if (await stat(home).then(() => true, () => false)) return home;
+    await mkdir(home, { mode: 0o700 });
+    await chown(home, uidBase + COMMAND_UID, uidBase + COMMAND_UID);
+    return home;
+  }
+
+  private freeUidBase(): number {
+    const taken = new Set([...this.metas.values()].map(meta => meta.uidBase));
+    for (let base = this.uidBase; base <= HOST_IDS_END; base += IDS_PER_SANDBOX) if (!taken.has(base)) return base;
+    throw new DriverError('no-capacity', 'No ids are left on this node');
+  }
+
+  private async saveMeta(sandboxId: string, meta: DiskMeta): Promise<void> {
+    const path = this.metaPath(sandboxId);
+    await writeFile(`${path}.tmp`, JSON.stringify(meta));
+    await rename(`${path}.tmp`, path);
+  }
+
+  private image(sandboxId: string): string {
+    return join(this.layout.disks, `${sandboxId}.img`);
+  }
+
+  private metaPath(sandboxId: string): string {
+    return join(this.layout.disks, `${sandboxId}.json`);
+  }
+}
+
+async function isBackingFile(image: string): Promise<boolean> {
+  const devices = (await readdir('/sys/block')).filter(name => name.startsWith('loop'));
+  const files = await Promise.all(devices.map(name => readFile(`/sys/block/${name}/loop/backing_file`, 'utf8').catch(() => ''))); // not set up
+  return files.some(file => file.trimEnd() === image);
+}

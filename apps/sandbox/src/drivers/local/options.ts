@@ -1,0 +1,36 @@
+/** Everything the local driver is told. It reads no environment of its own. */
+export interface LocalDriverOptions {
+  /** Names this node among others; letters, digits, `-`, `_` and `.`, at most 64. */
+  nodeId: string;
+  /** Disks, kept over reboots. */
+  dataDir: string;
+  /** Sockets and state of running sandboxes; best a tmpfs. Every parent must be passable (o+x) for the sandboxes' own ids. */
+  runDir: string;
+  /** An OCI runtime: runc, or one with its command line. */
+  runtimePath: string;
+  /** pid 1 of every sandbox: a statically linked tini. */
+  initPath: string;
+  /** The compiled agent (`agent.cjs` and its parts). */
+  agentDir: string;
+  /** The node that runs the agent. Default: the one that runs the service. */
+  nodePath?: string;
+  /** First host id of the ranges sandboxes get, 65,536 ids each. Default 1073741824. */
+  uidBase?: number;
+  /** Default 100. */
+  maxSandboxes?: number;
+  /** Default: two per core. */
+  maxStartsInFlight?: number;
+  /** How long a start may wait for its turn. Default 20 s. */
+  startQueueTimeoutMs?: number;
+  /** How long a start may take once it has begun. Default 15 s. */
+  startTimeoutMs?: number;
+}
+
+export type ResolvedOptions = Required<LocalDriverOptions>;
+
+/** The part of a pino logger the driver uses. */
+export interface DriverLogger {
+  info(fields: object, message: string): void;
+  warn(fields: object, message: string): void;
+  error(fields: object, message: string): void;
+}
