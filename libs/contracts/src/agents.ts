@@ -199,7 +199,7 @@ export interface AgentDefinition {
     readonly cpuCount: number | null;
     readonly memoryMB: number | null;
     readonly diskMB: number | null;
-    readonly files: FilesInput;
+    readonly files: Readonly<Record<string, string>>;
     readonly setup: readonly string[];
     readonly cwd: string;
     readonly networkAllowOut: readonly string[];

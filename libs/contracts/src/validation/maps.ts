@@ -26,6 +26,9 @@ const envMap: Check = value => {
 /** Environment variables: name to value, at most 100. */
 export const IsEnvMap = () => Rule('envMap', envMap);
 
+/** What jsonb refuses, and metadata is looked up by. */
+const NOT_STORABLE = /\0|\p{Surrogate}/u;
+
 const metadataMap: Check = value => {
   const entries = entriesOf(value);
   if (entries === null) return 'must be an object';
@@ -34,6 +37,7 @@ const metadataMap: Check = value => {
     if (key.length < 1 || key.length > 64) return `${quoted(key)} must have a key of 1 to 64 characters`;
     if (typeof content !== 'string') return `${quoted(key)} must be a string`;
     if (content.length > 512) return `${quoted(key)} must have at most 512 characters`;
+    if (NOT_STORABLE.test(key) || NOT_STORABLE.test(content)) return `${quoted(key)} must not contain NUL or unpaired surrogates`;
   }
   return null;
 };

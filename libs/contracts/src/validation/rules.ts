@@ -23,6 +23,8 @@ const text =
   ({ min = 0, max }: { min?: number; max: number }): Check =>
   value => {
     if (typeof value !== 'string') return 'must be a string';
+    // Neither Postgres nor an argument of a program can hold it.
+    if (value.includes('\0')) return 'must not contain NUL';
     if (value.length < min) return min === 1 ? 'must not be empty' : `must have at least ${min} characters`;
     return value.length > max ? `must have at most ${max} characters` : null;
   };
