@@ -1,4 +1,4 @@
-import { commonConfig, databaseConfig, integer, list, oneOf, readConfig, text } from '@gatehouse/platform';
+import { commonConfig, databaseConfig, flag, integer, list, readConfig, text } from '@gatehouse/platform';
 import { DEFAULT_POLICIES, type Policies } from './limits/policies.js';
 import type { Policy } from './limits/gcra.js';
 import type { CorsOrigins } from './edge/cors.js';
@@ -25,7 +25,7 @@ export const gatewayConfigSpecs = {
   CORS_ORIGINS: list({ default: ['*'], desc: '* or the origins whose pages may call, separated by commas' }),
   TRUST_PROXY: list({ default: [], desc: 'addresses or CIDR ranges of proxies whose X-Forwarded-For is believed, separated by commas' }),
   GATEWAY_REPLICAS: integer({ min: 1, max: 10_000 })({ default: 1, desc: 'expected gateway processes; each one limits at its share while Redis is away' }),
-  LOG_REQUESTS: oneOf('all', 'failed', 'none')({ default: 'failed', desc: 'which requests leave a line in the log' }),
+  LOG_REQUESTS: flag({ default: false, desc: 'whether every request leaves a line in the log; failures of ours always do' }),
 };
 
 export const readGatewayConfig = (environment: NodeJS.ProcessEnv) => readConfig(environment, gatewayConfigSpecs);

@@ -1,0 +1,62 @@
+import type { IncomingMessage } from 'node:http';
+import type { Socket } from 'node:net';
+import { type Logger, NestLogger } from '@gatehouse/platform';
+import { NestFactory } from '@nestjs/core';
+import { FastifyAdapter, type NestFastifyApplication } from '@nestjs/platform-fastify';
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
+import { Edge } from './edge/edge.js';
+import { HttpErrorFilter } from './edge/http-error.filter.js';
+import { parseQuery } from './edge/query-string.js';
+import { requestIdOf } from './edge/request-id.js';
+import { BODY_BYTES_MAX } from './edge/request-body.js';
+import { type GatewayContext, GatewayModule } from './gateway.module.js';
+
+const HEADER_BLOCK_BYTES_MAX = 16 * 1024;
+/** A request must have arrived whole within this time. */
+const REQUEST_TIMEOUT_MS = 300_000;
+
+/** Builds the gateway without listening. */
+export const createGateway = async (context: GatewayContext): Promise<NestFastifyApplication> => {
+  // Both are made by the module, which is made with the adapter: until then nothing can arrive.
+  let edge: Edge | undefined;
+  let errors: HttpErrorFilter | undefined;
+  const { TRUST_PROXY } = context.config;
+  const adapter = new FastifyAdapter({
+    bodyLimit: BODY_BYTES_MAX,
+    caseSensitive: true,
+    exposeHeadRoutes: true,
+    forceCloseConnections: 'idle',
+    genReqId: ({ headers }: { headers: IncomingMessage['headers'] }) => requestIdOf(headers['x-request-id']),
+    http: { maxHeaderSize: HEADER_BLOCK_BYTES_MAX, requireHostHeader: false },
+    logger: false,
+    requestTimeout: REQUEST_TIMEOUT_MS,
+    return503OnClosing: false,
+    routerOptions: { ignoreTrailingSlash: true, maxParamLength: HEADER_BLOCK_BYTES_MAX, querystringParser: parseQuery },
+    trustProxy: TRUST_PROXY.length > 0 ? TRUST_PROXY : false,
+    clientErrorHandler: (error: Error & { code?: string }, socket: Socket) => errors?.sendUnreadable(error, socket),
+    frameworkErrors: (error: Error, request: FastifyRequest, reply: FastifyReply) => {
+      // A URL that cannot be decoded has no route and passes no hook, but its credential is looked at first all the same.
+      const sent = (edge?.guard(request, reply) ?? Promise.resolve(undefined)).then(answered => answered ?? errors?.send(error, request, reply));
+      void sent.catch((refusal: unknown) => errors?.send(refusal, request, reply));
+    },
+  });
+  const app = await NestFactory.create<NestFastifyApplication>(GatewayModule.forRoot(context), adapter, { bodyParser: false, logger: new NestLogger(context.logger), abortOnError: false });
+  const made = app.get<Edge>(Edge);
+  edge = made;
+  errors = app.get<HttpErrorFilter>(HttpErrorFilter);
+  made.install(adapter.getInstance());
+  if (context.config.LOG_REQUESTS) logRequests(adapter.getInstance(), context.logger);
+  // Node answers these itself, without our envelope: an expectation we do not know is no reason to refuse a request.
+  const server = adapter.getHttpServer();
+  server.on('checkExpectation', (request, response) => server.emit('request', request, response));
+  server.on('connect', (_request: IncomingMessage, socket: Socket) => errors?.sendUnreadable({}, socket));
+  return app;
+};
+
+/** The route, never the URL: a query may hold what is nobody's business. */
+const logRequests = (fastify: FastifyInstance, logger: Logger): void => {
+  fastify.addHook('onResponse', async (request, reply) => {
+    const { method, id: requestId, caller } = request;
+    logger.info({ requestId, method, route: request.is404 ? null : request.routeOptions.url, status: reply.statusCode, ms: Math.round(reply.elapsedTime), ...(caller === null ? {} : { teamId: caller.teamId, keyId: caller.keyId }) }, 'request');
+  });
+};
