@@ -23,7 +23,6 @@ export const createGateway = async (context: GatewayContext): Promise<NestFastif
   const { TRUST_PROXY } = context.config;
   const adapter = new FastifyAdapter({
     bodyLimit: BODY_BYTES_MAX,
-    caseSensitive: true,
     exposeHeadRoutes: true,
     forceCloseConnections: 'idle',
     genReqId: ({ headers }: { headers: IncomingMessage['headers'] }) => requestIdOf(headers['x-request-id']),
@@ -31,12 +30,12 @@ export const createGateway = async (context: GatewayContext): Promise<NestFastif
     logger: false,
     requestTimeout: REQUEST_TIMEOUT_MS,
     return503OnClosing: false,
-    routerOptions: { ignoreTrailingSlash: true, maxParamLength: HEADER_BLOCK_BYTES_MAX, querystringParser: parseQuery },
+    routerOptions: { caseSensitive: true, ignoreTrailingSlash: true, maxParamLength: HEADER_BLOCK_BYTES_MAX, querystringParser: parseQuery },
     trustProxy: TRUST_PROXY.length > 0 ? TRUST_PROXY : false,
     clientErrorHandler: (error: Error & { code?: string }, socket: Socket) => errors?.sendUnreadable(error, socket),
     frameworkErrors: (error: Error, request: FastifyRequest, reply: FastifyReply) => {
       // A URL that cannot be decoded has no route and passes no hook, but its credential is looked at first all the same.
-      const sent = (edge?.guard(request, reply) ?? Promise.resolve(undefined)).then(answered => answered ?? errors?.send(error, request, reply));
+      const sent = (edge?.admit(request, reply) ?? Promise.resolve(undefined)).then(answered => answered ?? errors?.send(error, request, reply));
       void sent.catch((refusal: unknown) => errors?.send(refusal, request, reply));
     },
   });

@@ -45,7 +45,18 @@ export class Edge {
   }
 
   /** Stages 1 to 5. Throws what refuses; answers preflights itself. */
-  async guard(request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply | undefined> {
+  private async guard(request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply | undefined> {
+    const answered = await this.admit(request, reply);
+    if (answered !== undefined) return answered;
+    if (request.is404) throw notFound('Route');
+    if (MALFORMED_QUERY in (request.query as object)) throw new GatehouseError('invalid_request', 'Malformed percent-encoding in URL');
+    const { policy } = request.routeOptions.config;
+    if (policy !== undefined) requireScopes(request.caller, policy);
+    return undefined;
+  }
+
+  /** Stages 1 to 3, which hold for every request, whether it has a route or not. Answers preflights itself. */
+  async admit(request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply | undefined> {
     void reply.header('x-request-id', request.id).headers(corsHeaders(this.origins, request.headers.origin));
     if (request.method === 'OPTIONS') {
       return reply.headers(preflightHeaders(request.headers['access-control-request-headers'])).code(204).send();
@@ -54,9 +65,6 @@ export class Edge {
 
     const policy = request.is404 ? undefined : request.routeOptions.config.policy;
     if (policy !== undefined || isProductPath(request.url)) await this.authenticate(request, reply, policy);
-    if (request.is404) throw notFound('Route');
-    if (MALFORMED_QUERY in (request.query as object)) throw new GatehouseError('invalid_request', 'Malformed percent-encoding in URL');
-    if (policy !== undefined) requireScopes(request.caller, policy);
     return undefined;
   }
 

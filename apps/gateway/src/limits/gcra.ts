@@ -20,8 +20,8 @@ export interface PolicyState {
   readonly retryAfterSeconds: number;
 }
 
-/** Microseconds between two requests of the sustained rate. */
-export const emissionIntervalMicros = ({ limit, windowSeconds }: Policy): number => (windowSeconds * 1e6) / limit;
+/** Whole microseconds between two requests of the sustained rate: with fractions, sums of them would miss the burst by a rounding error. */
+export const emissionIntervalMicros = ({ limit, windowSeconds }: Policy): number => Math.ceil((windowSeconds * 1e6) / limit);
 
 /** Would one more request be admitted at `now`? Times in microseconds. */
 export const admits = (policy: Policy, tat: number, now: number): boolean => {
@@ -39,8 +39,7 @@ export const describe = (policy: Policy, tat: number, now: number): PolicyState 
   const wait = debt + interval - policy.burst * interval;
   return {
     policy,
-    // The sum of many rounded schedules may miss a whole number by less than a microsecond.
-    remaining: Math.max(0, Math.floor((policy.burst * interval - debt + 1) / interval)),
+    remaining: Math.max(0, Math.floor((policy.burst * interval - debt) / interval)),
     resetSeconds: Math.ceil(debt / 1e6),
     retryAfterSeconds: wait <= 0 ? 0 : Math.max(1, Math.ceil(wait / 1e6)),
   };

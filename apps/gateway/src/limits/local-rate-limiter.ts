@@ -11,7 +11,7 @@ export class LocalRateLimiter {
 
   constructor(
     private readonly expectedReplicas: number,
-    private readonly nowMicros: () => number = () => performance.now() * 1_000,
+    private readonly nowMicros: () => number = () => Math.floor(performance.now() * 1_000),
   ) {}
 
   charge(charges: readonly Charge[]): { admitted: boolean; states: PolicyState[] } {
@@ -34,6 +34,6 @@ export class LocalRateLimiter {
 
   private share(policy: Policy): Policy {
     const part = (whole: number): number => Math.max(1, Math.floor(whole / this.expectedReplicas));
-    return { ...policy, limit: Math.max(policy.limit / this.expectedReplicas, Number.MIN_VALUE), burst: part(policy.burst) };
+    return { ...policy, limit: policy.limit / this.expectedReplicas, burst: part(policy.burst) };
   }
 }

@@ -1,0 +1,4 @@
+export * from './eventually.js';
+export * from './expect-error.js';
+export * from './raw-http.js';
+export * from './services.js';
