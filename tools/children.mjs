@@ -6,16 +6,17 @@ import { until } from './until.mjs';
 
 /**
  * Processes that must not outlive the one that started them, whatever ends it:
- * - a normal end stops them (`stop`),
+ * - a normal end stops them (`close`),
  * - `kill -9` of the parent makes the kernel signal them (PR_SET_PDEATHSIG, through setpriv where it exists),
  * - and they stand in a record, from which the next start ends what is still there (`endLeftovers`).
  *
  * @typedef {import('./process-identity.mjs').ProcessIdentity & { name: string, stopSignal: NodeJS.Signals }} Recorded
  */
 export class Children {
-  /** @type {Map<number, Recorded>} */
-  #recorded = new Map();
+  /** @type {Map<import('node:child_process').ChildProcess, Recorded>} */
+  #running = new Map();
   #recordFile;
+  #closed = false;
 
   /** @param {string} recordFile */
   constructor(recordFile) {
@@ -30,47 +31,46 @@ export class Children {
    *   kernel forgets one when credentials change (prctl(2)).
    */
   spawn(name, command, { wrapper = [], stopSignal = 'SIGTERM', ...options } = {}) {
+    if (this.#closed) throw new Error(`${name} is not started any more: everything is being stopped`);
     const [program, ...args] = [...wrapper, ...deathSignal(stopSignal), ...command];
     // Its own session: Ctrl-C reaches only the parent, which then stops its children in order.
     const child = spawn(program, args, { detached: true, ...options });
     const identity = child.pid === undefined ? undefined : identify(child.pid);
-    if (identity) this.#record({ ...identity, name, stopSignal });
-    child.once('exit', () => this.#forget(child.pid));
+    if (identity) {
+      this.#running.set(child, { ...identity, name, stopSignal });
+      this.#record();
+    }
+    child.once('exit', () => this.#running.delete(child) && this.#record());
     return child;
   }
 
   /** Asks the child to stop, and kills it with what it started when it has not by the deadline. */
   async stop(child, { deadlineMs = 10_000 } = {}) {
     if (child.pid === undefined || hasEnded(child)) return;
-    const recorded = this.#recorded.get(child.pid);
     const ended = new Promise(resolve => child.once('exit', resolve));
-    child.kill(recorded?.stopSignal ?? 'SIGTERM');
-    const timer = setTimeout(() => {
-      if (!hasEnded(child)) sendSignal(-child.pid, 'SIGKILL');
-    }, deadlineMs);
+    child.kill(this.#running.get(child)?.stopSignal ?? 'SIGTERM');
+    const timer = setTimeout(() => hasEnded(child) || sendSignal(-child.pid, 'SIGKILL'), deadlineMs);
     await ended;
     clearTimeout(timer);
   }
 
-  /** For a second Ctrl-C: everything, now. */
+  /** Stops what still runs, and starts nothing from here on. */
+  async close() {
+    this.#closed = true;
+    await Promise.all([...this.#running.keys()].map(child => this.stop(child)));
+  }
+
+  /** For a second Ctrl-C. */
   killAll() {
-    for (const { pid } of this.#recorded.values()) sendSignal(-pid, 'SIGKILL');
+    this.#closed = true;
+    for (const { pid } of this.#running.values()) sendSignal(-pid, 'SIGKILL');
   }
 
-  #record(recorded) {
-    this.#recorded.set(recorded.pid, recorded);
-    this.#write();
-  }
-
-  #forget(pid) {
-    if (this.#recorded.delete(pid)) this.#write();
-  }
-
-  #write() {
-    if (this.#recorded.size === 0) return rmSync(this.#recordFile, { force: true });
+  #record() {
+    if (this.#running.size === 0) return rmSync(this.#recordFile, { force: true });
     mkdirSync(dirname(this.#recordFile), { recursive: true });
-    const next = `${this.#recordFile}.${process.pid}`;
-    writeFileSync(next, JSON.stringify([...this.#recorded.values()], null, 2), { mode: 0o600 });
+    const next = `${this.#recordFile}.next`;
+    writeFileSync(next, JSON.stringify([...this.#running.values()], null, 2), { mode: 0o600 });
     renameSync(next, this.#recordFile);
   }
 }
@@ -81,7 +81,7 @@ export class Children {
  * @param {string} recordFile
  * @returns {Promise<string[]>} the names of those that were still there
  */
-export async function endLeftovers(recordFile, { deadlineMs = 10_000 } = {}) {
+export async function endLeftovers(recordFile, { deadlineMs = 5_000 } = {}) {
   const left = readRecord(recordFile).filter(isRunning);
   for (const recorded of left) signal(recorded, recorded.stopSignal);
   await until(() => !left.some(isRunning), { deadlineMs });

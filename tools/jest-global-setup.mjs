@@ -1,7 +1,7 @@
 import { readdirSync } from 'node:fs';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { redisBinaryEnv } from './redis.mjs';
-import { migrate, startServices } from './services.mjs';
+import { startServices } from './services.mjs';
 import { throwaway } from './throwaway.mjs';
 
 /**
@@ -12,18 +12,8 @@ export default async function jestGlobalSetup(_globalConfig, { rootDir }) {
   const { DATABASE_URL, REDIS_URL } = process.env;
   if ((DATABASE_URL && REDIS_URL) || !needsServices(rootDir)) return;
   const { dir, children, end } = await throwaway();
-  const services = await startServices(children, dir, { durable: false });
-  globalThis.gatehouseTestServices = {
-    async stop() {
-      await services.stop();
-      end();
-    },
-  };
-  Object.assign(process.env, services.env, await redisBinaryEnv());
-  if (!DATABASE_URL) await migrate(services.env);
+  globalThis.endGatehouseTestServices = end;
+  Object.assign(process.env, await startServices(children, dir, { durable: false }), await redisBinaryEnv());
 }
 
-const needsServices = rootDir => {
-  const files = readdirSync(join(rootDir, 'src'), { recursive: true });
-  return files.some(file => /\.(int|e2e)\.spec\.ts$/.test(file)) || rootDir.endsWith('e2e');
-};
+const needsServices = rootDir => basename(rootDir) === 'e2e' || readdirSync(join(rootDir, 'src'), { recursive: true }).some(file => file.endsWith('.int.spec.ts'));

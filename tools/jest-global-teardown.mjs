@@ -1,4 +1,4 @@
 /** Ends what jest-global-setup.mjs started. */
 export default async function jestGlobalTeardown() {
-  await globalThis.gatehouseTestServices?.stop();
+  await globalThis.endGatehouseTestServices?.();
 }

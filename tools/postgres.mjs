@@ -14,7 +14,7 @@ const NOBODY = '65534';
  * @param {import('./children.mjs').Children} children
  * @param {string} dir where its data is
  * @param {{ durable: boolean }} options not durable: faster, and a power cut loses data
- * @returns {Promise<{ url: string, stop: () => Promise<void> }>}
+ * @returns {Promise<string>} its URL
  */
 export async function startPostgres(children, dir, { durable }) {
   const binaries = await postgresBinaries();
@@ -25,7 +25,7 @@ export async function startPostgres(children, dir, { durable }) {
 
   const hasty = ['fsync', 'synchronous_commit', 'full_page_writes'].flatMap(setting => ['-c', `${setting}=off`]);
   return onFreePort(async port => {
-    const child = await startServer(children, {
+    await startServer(children, {
       name: 'postgres',
       command: [
         join(binaries, 'postgres'), '-D', data, '-p', String(port),
@@ -38,7 +38,7 @@ export async function startPostgres(children, dir, { durable }) {
       cwd: '/',
       stopSignal: 'SIGINT',
     });
-    return { url: `postgresql://postgres@127.0.0.1:${port}/postgres`, stop: () => children.stop(child) };
+    return `postgresql://postgres@127.0.0.1:${port}/postgres`;
   });
 }
 

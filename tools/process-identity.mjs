@@ -38,17 +38,25 @@ export function sendSignal(pid, name) {
 const bootId = process.platform === 'linux' ? readFileSync('/proc/sys/kernel/random/boot_id', 'utf8').trim() : '';
 
 function startedLinux(pid) {
-  let stat;
+  const [state, ...fields] = statFields(pid) ?? ['X'];
+  return state === 'Z' || state === 'X' ? undefined : `${bootId}/${fields[18]}`;
+}
+
+/** Linux only. @returns {{ name: string, ppid: number } | undefined} */
+export function nameAndParent(pid) {
+  const fields = statFields(pid);
+  return fields && { name: readFileSync(`/proc/${pid}/comm`, 'utf8').trim(), ppid: Number(fields[1]) };
+}
+
+/** From the third field on. The second is the program's name in brackets, and may itself hold spaces and brackets. */
+function statFields(pid) {
   try {
-    stat = readFileSync(`/proc/${pid}/stat`, 'utf8');
+    const stat = readFileSync(`/proc/${pid}/stat`, 'utf8');
+    return stat.slice(stat.lastIndexOf(')') + 2).split(' ');
   } catch (error) {
     if (error.code === 'ENOENT' || error.code === 'ESRCH') return undefined;
     throw error;
   }
-  // The second field is the program's name in brackets and may itself hold spaces and brackets.
-  const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
-  const [state, ticks] = [fields[0], fields[19]];
-  return state === 'Z' || state === 'X' ? undefined : `${bootId}/${ticks}`;
 }
 
 function startedElsewhere(pid) {

@@ -14,12 +14,12 @@ const TRIPLETS = { x64: 'x86_64-linux-gnu', arm64: 'aarch64-linux-gnu' };
  *
  * @param {import('./children.mjs').Children} children
  * @param {string} dir where its log is
- * @returns {Promise<{ url: string, stop: () => Promise<void> }>}
+ * @returns {Promise<string>} its URL
  */
 export async function startRedis(children, dir) {
   const { bin, libraryPath } = await redisBinary();
   return onFreePort(async port => {
-    const child = await startServer(children, {
+    await startServer(children, {
       name: 'redis',
       // BullMQ loses jobs when keys may be evicted.
       command: [bin, '--port', String(port), '--bind', '127.0.0.1', '--save', '', '--appendonly', 'no', '--maxmemory-policy', 'noeviction'],
@@ -28,7 +28,7 @@ export async function startRedis(children, dir) {
       cwd: dir,
       env: libraryPath ? { ...process.env, LD_LIBRARY_PATH: libraryPath } : process.env,
     });
-    return { url: `redis://127.0.0.1:${port}`, stop: () => children.stop(child) };
+    return `redis://127.0.0.1:${port}`;
   });
 }
 

@@ -19,7 +19,7 @@ export async function startServer(children, { name, command, log, readyLine, dea
   child.once('error', error => (failure = error));
   const printed = () => readFileSync(log, 'utf8');
   await until(() => failure || hasEnded(child) || printed().includes(readyLine), { deadlineMs, everyMs: 10 });
-  if (!failure && !hasEnded(child) && printed().includes(readyLine)) return child;
+  if (!failure && !hasEnded(child) && printed().includes(readyLine)) return;
   await children.stop(child, { deadlineMs: 2_000 });
   throw new CommandFailed(`${name} did not start${failure ? `: ${failure.message}` : ''}`, printed().slice(-4_000));
 }

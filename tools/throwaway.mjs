@@ -12,15 +12,19 @@ const recordIn = dir => join(dir, 'children.json');
  * A folder and processes that live as long as this process. Its name says whose it is, so the next one to come clears
  * away what a killed process left.
  *
- * @returns {Promise<{ dir: string, children: Children, end: () => void }>}
+ * @returns {Promise<{ dir: string, children: Children, end: () => Promise<void> }>}
  */
 export async function throwaway() {
   mkdirSync(parent(), { recursive: true });
   await clearAbandoned();
   const { pid, started } = identify(process.pid);
   const dir = mkdtempSync(join(parent(), [pid, started.replaceAll('/', SEPARATOR), ''].join(SEPARATOR)));
-  const end = () => rmSync(dir, { recursive: true, force: true, maxRetries: 3 });
-  return { dir, children: new Children(recordIn(dir)), end };
+  const children = new Children(recordIn(dir));
+  const end = async () => {
+    await children.close();
+    rmSync(dir, { recursive: true, force: true, maxRetries: 3 });
+  };
+  return { dir, children, end };
 }
 
 async function clearAbandoned() {

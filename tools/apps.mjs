@@ -1,0 +1,51 @@
+import { mkdirSync, readdirSync, rmdirSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { cloneId, stateDir } from './workspace.mjs';
+
+/**
+ * The processes of Gatehouse on one machine and what each is told. A key goes only to the process that works with it.
+ *
+ * @typedef {{ name: string, env: Record<string, string> }} App
+ * @param {{ services: { DATABASE_URL: string, REDIS_URL: string }, secrets: Record<string, string>, runtime: Record<string, string>, host: string, port: number }} machine
+ * @returns {App[]}
+ */
+export function apps({ services, secrets, runtime, host, port }) {
+  const common = { NODE_ENV: 'development', LOG_LEVEL: 'info', ...services, GATEHOUSE_TRANSPORT_KEY: secrets.GATEHOUSE_TRANSPORT_KEY };
+  const node = { NODE_ID: 'dev', SANDBOX_DATA_DIR: join(stateDir, 'sandboxes'), SANDBOX_RUN_DIR: sandboxRunDir };
+  const specific = {
+    vault: { VAULT_KEYS: secrets.VAULT_KEYS },
+    budget: {},
+    egress: node,
+    // Sandboxes outlive the service that runs them, but must not outlive the developer's Ctrl-C.
+    sandbox: { ...node, ...runtime, SANDBOX_DRIVER: 'local', SANDBOX_KEYS: secrets.SANDBOX_KEYS, SANDBOX_STOP_ON_SHUTDOWN: 'true' },
+    gateway: { HOST: host, PORT: String(port) },
+  };
+  return Object.entries(specific).map(([name, env]) => ({ name, env: { ...inherited(), ...overridable({ ...common, ...env }) } }));
+}
+
+/** In this order they stop: nobody's work is cut off by the end of what it asks. */
+export const STOP_ORDER = [['gateway'], ['sandbox'], ['egress', 'vault', 'budget']];
+
+/**
+ * Sockets of running sandboxes. Below /run for root: that is memory, its path is short enough for a socket, and its
+ * parents may be passed by the sandboxes' own users, which a home folder's often may not.
+ */
+export const sandboxRunDir = process.getuid?.() === 0 ? `/run/gatehouse-${cloneId}` : join(process.env.XDG_RUNTIME_DIR ?? tmpdir(), `gatehouse-${cloneId}`);
+
+export const makeSandboxRunDir = () => mkdirSync(sandboxRunDir, { recursive: true, mode: 0o711 });
+
+/** Leaves it when something is still in there. */
+export function removeSandboxRunDir() {
+  try {
+    if (readdirSync(sandboxRunDir).length === 0) rmdirSync(sandboxRunDir);
+  } catch (error) {
+    if (error.code !== 'ENOENT') throw error;
+  }
+}
+
+/** What npm adds for its own scripts is no business of a server, and a long list in every crash report. */
+const inherited = () => Object.fromEntries(Object.entries(process.env).filter(([name]) => !/^(npm_|INIT_CWD$)/i.test(name)));
+
+/** Whoever sets one of these in the shell means it. */
+const overridable = env => Object.fromEntries(Object.entries(env).map(([name, value]) => [name, process.env[name] ?? value]));

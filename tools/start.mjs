@@ -1,0 +1,119 @@
+import './node-version.mjs';
+import { join } from 'node:path';
+import { apps, makeSandboxRunDir, removeSandboxRunDir, STOP_ORDER } from './apps.mjs';
+import { build } from './build.mjs';
+import { Children, endLeftovers } from './children.mjs';
+import { endCommands } from './commands.mjs';
+import { devEnvFile, ensureDemo } from './demo.mjs';
+import { devSecrets } from './dev-secrets.mjs';
+import { onInterrupt } from './interrupt.mjs';
+import { acquireLauncherLock } from './launcher-lock.mjs';
+import { logFormatter } from './log-lines.mjs';
+import { isPortFree } from './ports.mjs';
+import { note, printFailure, step } from './progress.mjs';
+import { removeRuntimeEnv, writeRuntimeEnv } from './runtime-env.mjs';
+import { sandboxRuntimeEnv } from './sandbox-env.mjs';
+import { startServices } from './services.mjs';
+import { setup } from './setup.mjs';
+import { printSummary } from './summary.mjs';
+import { Supervisor } from './supervisor.mjs';
+import { together } from './together.mjs';
+import { until } from './until.mjs';
+import { stateDir } from './workspace.mjs';
+
+// npm start: from a bare clone to a running Gatehouse, and back to nothing at Ctrl-C.
+const READY_MS = 90_000;
+const began = performance.now();
+const host = process.env.HOST || '127.0.0.1';
+const port = Number(process.env.PORT || 3000);
+const url = `http://${host === '0.0.0.0' ? '127.0.0.1' : host}:${port}`;
+const recordFile = join(stateDir, 'children.json');
+const children = new Children(recordFile);
+
+/** @type {'starting' | 'ready' | 'stopping'} */
+let state = 'starting';
+let holdsLock = false;
+/** @type {Supervisor | undefined} */
+let supervisor;
+
+async function start() {
+  await acquireLauncherLock(() => ({ pid: process.pid, url, state }));
+  holdsLock = true;
+  const left = await endLeftovers(recordFile);
+  if (left.length > 0) note(`Ended what an earlier start left behind: ${left.join(', ')}`);
+  if (!(await isPortFree(host, port))) throw new Error(`Port ${port} is in use. Stop what uses it, or take another: PORT=${port + 1} npm start`);
+
+  await setup();
+  const [services, runtime] = await together([
+    step('Postgres and Redis ready', () => startServices(children, stateDir, { durable: true })),
+    step('Sandbox runtime found', sandboxRuntimeEnv),
+    step('Built', build),
+  ]);
+  writeRuntimeEnv(services);
+  makeSandboxRunDir();
+
+  await step('Gatehouse is up', () => startApps(apps({ services, secrets: devSecrets(), runtime, host, port })));
+  const key = await step('Demo team, key and agent', () => ensureDemo(url, services));
+  state = 'ready';
+  printSummary({ url, key, devEnvFile, elapsedMs: performance.now() - began });
+}
+
+async function startApps(all) {
+  const format = logFormatter(all.map(({ name }) => name), {
+    colour: process.stdout.isTTY === true && !process.env.NO_COLOR,
+    raw: process.env.LOG_FORMAT === 'json',
+  });
+  let gaveUp = false;
+  supervisor = new Supervisor(children, {
+    format,
+    write: note,
+    giveUp: () => {
+      gaveUp = true;
+      void stop(1);
+    },
+  });
+  for (const app of all) supervisor.start(app);
+  const ready = await until(() => gaveUp || state === 'stopping' || answersReady(), { deadlineMs: READY_MS, everyMs: 50 });
+  if (!ready) throw new Error(`${url}/ready has not answered for ${READY_MS / 1000} s.`);
+}
+
+/** Refused while it is not up yet; anything else but 200 means that something it needs is not. */
+const answersReady = () =>
+  fetch(`${url}/ready`, { signal: AbortSignal.timeout(2_000) }).then(
+    response => response.ok,
+    () => false,
+  );
+
+async function stop(exitCode) {
+  if (state === 'stopping') return;
+  state = 'stopping';
+  endCommands();
+  await supervisor?.stop(STOP_ORDER);
+  await children.close();
+  if (holdsLock) {
+    removeRuntimeEnv();
+    removeSandboxRunDir();
+  }
+  process.exit(exitCode);
+}
+
+onInterrupt({
+  stop: () => {
+    note('Stopping…');
+    void stop(0);
+  },
+  force: () => {
+    children.killAll();
+    process.exit(1);
+  },
+});
+
+try {
+  await start();
+} catch (error) {
+  // A step that fails because everything is being stopped is no news.
+  if (state !== 'stopping') {
+    printFailure(error);
+    await stop(1);
+  }
+}
