@@ -43,6 +43,8 @@ export class LocalDriver implements SandboxDriver {
   private readonly gate: StartGate;
   private readonly seccomp = seccompProfile();
   private readonly sweeping: SweepContext;
+  /** Settles with the directory the agent runs from. */
+  private readonly prepared: Promise<string>;
   private startsAreOurs = false;
 
   private constructor(
@@ -54,15 +56,16 @@ export class LocalDriver implements SandboxDriver {
     private readonly templates: Templates,
     private readonly cgroups: Cgroups,
     private readonly runtime: OciRuntime,
-    private readonly agentRuntimeDir: string,
   ) {
+    this.prepared = this.prepare();
+    this.prepared.catch(() => undefined); // told to whoever needs it; `probe` says what is missing
     this.gate = new StartGate(options.maxStartsInFlight, options.startQueueTimeoutMs);
     this.sweeping = { nodeId: options.nodeId, layout, cgroups, runtime };
   }
 
   /**
-   * Takes the node. Call `probe` and `reconcile` before the first `create`.
-   * @throws {DriverError} `unavailable` when another process holds the node, `failed` when a part is missing (see {@link LocalDriver.check})
+   * Takes the node. Call `reconcile` and `probe` before the first `create`.
+   * @throws {DriverError} `unavailable` when another process holds the node
    */
   static async open(given: LocalDriverOptions, log: DriverLogger): Promise<LocalDriver> {
     const options = { ...DEFAULTS, ...given };
@@ -76,12 +79,11 @@ export class LocalDriver implements SandboxDriver {
       for (const directory of [layout.boxes, layout.runtimeRoot, layout.templates, layout.agentVersions]) await mkdir(directory, { recursive: true, mode: 0o711 });
       const disks = new Disks(layout, options.uidBase);
       const templates = new Templates(layout.templates);
-      const [agentRuntimeDir] = await Promise.all([prepareAgentRuntime(layout.agentVersions, options), disks.open(), templates.prepare()]);
-      const cgroups = new Cgroups(options.nodeId);
-      return new LocalDriver(options, log, layout, lock, disks, templates, cgroups, new OciRuntime(options.runtimePath, layout.runtimeRoot, options.nodeId), agentRuntimeDir);
+      const runtime = new OciRuntime(options.runtimePath, layout.runtimeRoot, options.nodeId);
+      return new LocalDriver(options, log, layout, lock, disks, templates, new Cgroups(options.nodeId), runtime);
     } catch (error) {
       await lock.release();
-      throw new DriverError('failed', 'The sandbox runtime could not be prepared', error);
+      throw new DriverError('failed', 'The directories of the sandbox driver could not be made', error);
     }
   }
 
@@ -135,6 +137,7 @@ export class LocalDriver implements SandboxDriver {
   }
 
   async removeDisk(sandboxId: string): Promise<void> {
+    await this.prepared;
     if (!SANDBOX_ID.test(sandboxId)) throw new DriverError('failed', 'Not a sandbox id');
     if (this.boxes.has(sandboxId) || this.creating.has(sandboxId)) throw new DriverError('failed', 'The sandbox is running');
     await this.disks.remove(sandboxId);
@@ -146,6 +149,15 @@ export class LocalDriver implements SandboxDriver {
     this.boxes.clear();
     await this.cgroups.removeEmptyTree();
     await this.lock.release();
+  }
+
+  private async prepare(): Promise<string> {
+    try {
+      const [agentRuntimeDir] = await Promise.all([prepareAgentRuntime(this.layout.agentVersions, this.options), this.disks.open(), this.templates.prepare()]);
+      return agentRuntimeDir;
+    } catch (error) {
+      throw new DriverError('unavailable', 'The sandbox runtime of this node is incomplete', error);
+    }
   }
 
   private async replace(older: LocalBox | undefined, spec: SandboxSpec, signal: AbortSignal): Promise<LocalBox> {
@@ -170,6 +182,7 @@ export class LocalDriver implements SandboxDriver {
 
   private async bringUp(spec: SandboxSpec, slot: string, signal: AbortSignal): Promise<LocalBox> {
     const { sandboxId, generation, template, limits } = spec;
+    const agentRuntimeDir = await this.prepared;
     const paths = this.layout.box(slot);
     const disk = await this.disks.acquire(sandboxId, limits.diskBytes);
     const meta: BoxMeta = { sandboxId, slot, generation, template, limits, nodeId: this.options.nodeId, uidBase: disk.uidBase, bootId };
@@ -181,7 +194,7 @@ export class LocalDriver implements SandboxDriver {
       limits,
       uidBase: disk.uidBase,
       cgroupsPath: this.cgroups.pathOf(slot),
-      agentRuntimeDir: this.agentRuntimeDir,
+      agentRuntimeDir,
       homeDir: disk.home ?? `${paths.disk}/home`,
       agentDir: paths.agent,
       egressDir: paths.egress,

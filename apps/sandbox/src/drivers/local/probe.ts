@@ -1,8 +1,98 @@
+import { constants } from 'node:fs';
+import { access, readFile, stat } from 'node:fs/promises';
+import { basename, dirname, join } from 'node:path';
+import { DriverError } from '../driver-error.js';
 import type { Feature, ProbeReport, SandboxHandle, SandboxSpec } from '../sandbox.driver.js';
+import { LIMITS_MIN } from './bundle.js';
+import { cgroupVersion } from './cgroups.js';
 import type { ResolvedOptions } from './options.js';
+import { TOOL_ENV } from './run-tool.js';
 
-export async function probeHost(_options: ResolvedOptions, quota: boolean, _create: (spec: SandboxSpec) => Promise<SandboxHandle>): Promise<ProbeReport> {
-  const features = new Set<Feature>(['memory', 'pids', 'cpu', 'two-uids', 'pause']);
-  if (quota) features.add('disk-quota');
-  return { ok: true, isolation: 'namespace', features, problems: [] };
+const MIB = 1024 * 1024;
+const TOOLS = { unshare: 'util-linux', mount: 'mount', 'mkfs.ext4': 'e2fsprogs', e2fsck: 'e2fsprogs' };
+const CONTROLLERS: Readonly<Record<string, Feature>> = { memory: 'memory', pids: 'pids', cpu: 'cpu', freezer: 'pause' };
+
+/**
+ * Looks for every part, and when all are there starts a sandbox, runs a command in it and removes it again: that alone
+ * shows that seccomp, id maps, cgroups and the disk work together here.
+ */
+export async function probeHost(options: ResolvedOptions, quota: boolean, create: (spec: SandboxSpec) => Promise<SandboxHandle>): Promise<ProbeReport> {
+  const features = new Set<Feature>([...(await controllerFeatures()), 'two-uids', ...(quota ? (['disk-quota'] as const) : []), ...(cgroupVersion === 2 ? (['per-process-kill'] as const) : [])]);
+  const problems = (await Promise.all([privileges(), parts(options), tools(), kernel(), passable(options.runDir)])).flat();
+  for (const feature of ['memory', 'pids', 'cpu'] as const) {
+    if (!features.has(feature)) problems.push(`No cgroup controller for ${feature}: boot with it enabled, or give the container of this service a writable cgroup tree.`);
+  }
+  if (problems.length === 0) problems.push(...(await trial(create)));
+  return { ok: problems.length === 0, isolation: basename(options.runtimePath) === 'runsc' ? 'gvisor' : 'namespace', features, problems };
+}
+
+/** Everything but root is refused for now: without it there are no limits on processes, memory and disk. */
+function privileges(): string[] {
+  return process.getuid?.() === 0 ? [] : ['The local driver needs root: run the sandbox service as root, or in a container that does.'];
+}
+
+async function parts({ runtimePath, initPath, nodePath, agentDir }: ResolvedOptions): Promise<string[]> {
+  const checks = [
+    [runtimePath, 'container runtime', 'apt-get install runc'],
+    [initPath, 'pid 1', 'apt-get install tini'],
+    [nodePath, 'node', 'set nodePath to an installed one'],
+    [join(agentDir, 'agent.cjs'), 'compiled agent', 'npm run build'],
+  ] as const;
+  const missing = await Promise.all(checks.map(async ([path, what, mend]) => ((await exists(path)) ? [] : [`No ${what} at ${path}: ${mend}`])));
+  return missing.flat();
+}
+
+async function tools(): Promise<string[]> {
+  const directories = TOOL_ENV.PATH.split(':');
+  const missing = await Promise.all(
+    Object.entries(TOOLS).map(async ([tool, debianPackage]) => {
+      const found = await Promise.all(directories.map(directory => exists(join(directory, tool), constants.X_OK)));
+      return found.includes(true) ? [] : [`No ${tool} on this machine: apt-get install ${debianPackage}`];
+    }),
+  );
+  return missing.flat();
+}
+
+async function kernel(): Promise<string[]> {
+  if (process.platform !== 'linux') return ['The local driver needs Linux.'];
+  const namespaces = Number(await readFile('/proc/sys/user/max_user_namespaces', 'latin1').catch(() => '0')); // a kernel without them
+  return namespaces > 0 ? [] : ['User namespaces are off: sysctl -w user.max_user_namespaces=10000'];
+}
+
+/** The sandbox's root is nobody special on the host, yet has to reach its root directory. */
+async function passable(runDir: string): Promise<string[]> {
+  const problems: string[] = [];
+  for (let directory = runDir; ; directory = dirname(directory)) {
+    if (((await stat(directory)).mode & 0o001) === 0) problems.push(`Sandboxes cannot pass ${directory}: chmod o+x ${directory}`);
+    if (directory === dirname(directory)) return problems;
+  }
+}
+
+async function controllerFeatures(): Promise<Feature[]> {
+  if (cgroupVersion === 2) {
+    const controllers = (await readFile('/sys/fs/cgroup/cgroup.controllers', 'latin1')).trim().split(' ');
+    return ['pause', ...controllers.map(name => CONTROLLERS[name]).filter(feature => feature !== undefined)];
+  }
+  const found = await Promise.all(Object.entries(CONTROLLERS).map(async ([name, feature]) => ((await exists(`/sys/fs/cgroup/${name}`)) ? feature : undefined)));
+  return found.filter(feature => feature !== undefined);
+}
+
+async function trial(create: (spec: SandboxSpec) => Promise<SandboxHandle>): Promise<string[]> {
+  const limits = { ...LIMITS_MIN, memoryBytes: 256 * MIB, cpuMillis: 1000 };
+  try {
+    const box = await create({ sandboxId: 'probe', generation: 0, template: 'host', limits, env: {} });
+    try {
+      const { exitCode } = await box.exec({ command: 'exit 42' });
+      return exitCode === 42 ? [] : ['A trial sandbox ran its command wrongly.'];
+    } finally {
+      await box.destroy();
+    }
+  } catch (error) {
+    const cause = error instanceof DriverError && error.cause instanceof Error ? `: ${error.cause.message}` : '';
+    return [`A trial sandbox failed: ${(error as Error).message}${cause}`];
+  }
+}
+
+function exists(path: string, mode = constants.F_OK): Promise<boolean> {
+  return access(path, mode).then(() => true, () => false);
 }
