@@ -35,7 +35,7 @@ export function sendSignal(pid, name) {
   }
 }
 
-const bootId = process.platform === 'linux' ? readFileSync('/proc/sys/kernel/random/boot_id', 'utf8').trim() : '';
+const bootId = process.platform === 'linux' ? readFileSync('/proc/sys/kernel/random/boot_id', 'utf8').slice(0, 8) : '';
 
 function startedLinux(pid) {
   const [state, ...fields] = statFields(pid) ?? ['X'];

@@ -65,7 +65,7 @@ function finish(id, announce, line) {
 function drawActive() {
   const frame = FRAMES[Math.floor(performance.now() / 100) % FRAMES.length];
   const titles = [...active.values()].map(({ title, began }) => `${title} ${seconds(began)}`).join(', ');
-  process.stdout.write(`\r\x1b[2K${colour(36, frame)} ${titles.slice(0, (process.stdout.columns ?? 80) - 3)}`);
+  process.stdout.write(`\r\x1b[2K${colour(36, frame)} ${titles.slice(0, (process.stdout.columns || 80) - 3)}`);
 }
 
 function clearLine() {
