@@ -2,3 +2,5 @@ export * from './eventually.js';
 export * from './expect-error.js';
 export * from './raw-http.js';
 export * from './services.js';
+export * from './redis-process.js';
+export * from './tcp-gate.js';
