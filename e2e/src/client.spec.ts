@@ -1,6 +1,6 @@
 import { AgentClient } from '@21st-sdk/node';
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
-import { type AppProcess, createSystem, type System } from './system.js';
+import { type AppProcess, createSystem, type System } from '@gatehouse/testing';
 
 let system: System;
 let gateway: AppProcess;

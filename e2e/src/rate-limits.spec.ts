@@ -1,8 +1,7 @@
 import { afterEach, expect, test } from '@jest/globals';
-import { createRedisProcess, eventually, testServices } from '@gatehouse/testing';
+import { createRedisProcess, createSystem, eventually, type System, testServices } from '@gatehouse/testing';
 import autocannon from 'autocannon';
 import { Redis } from 'ioredis';
-import { createSystem, type System } from './system.js';
 
 let system: System | undefined;
 afterEach(async () => system?.close());

@@ -1,6 +1,5 @@
 import { afterEach, describe, expect, test } from '@jest/globals';
-import { createRedisProcess, eventually, openTcpGate, testServices } from '@gatehouse/testing';
-import { type AppProcess, createSystem, type System } from './system.js';
+import { type AppProcess, createRedisProcess, createSystem, eventually, openTcpGate, type System, testServices } from '@gatehouse/testing';
 
 let system: System | undefined;
 const cleanups: (() => Promise<unknown>)[] = [];

@@ -4,3 +4,4 @@ export * from './raw-http.js';
 export * from './services.js';
 export * from './redis-process.js';
 export * from './tcp-gate.js';
+export * from './system.js';
