@@ -13,7 +13,7 @@ export type BusState = 'connecting' | 'up' | 'down';
 export interface MessageBus {
   readonly state: BusState;
 
-  /** Number of receivers that got it: 0 means nobody listens. Rejects at once while the bus is down. */
+  /** Number of receivers that got it: 0 means nobody listens. Rejects at once while the bus is down, waits while it is connecting. */
   publish(channel: string, message: string): Promise<number>;
 
   /** Resolves, when the subscription stands, to what ends it. Waits as long as the bus is away; stands again by itself afterwards. */

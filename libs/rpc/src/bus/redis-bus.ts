@@ -32,12 +32,16 @@ export class RedisBus implements MessageBus {
   private readonly interruptionListeners: (() => void)[] = [];
   private waiters: Waiter[] = [];
   private readonly heartbeat: NodeJS.Timeout;
+  /** Ends with the first attempt of the commands connection, whatever its outcome. */
+  private readonly firstAttempt: Promise<void>;
   private commandsState: BusState = 'connecting';
   private subscriberState: BusState = 'connecting';
   private closed = false;
 
   constructor({ url, logger, commandTimeoutMs = 2_000, heartbeatMs = 5_000 }: RedisBusOptions) {
     const options: RedisOptions = {
+      connectionName: 'gatehouse-rpc',
+      connectTimeout: 2_000,
       commandTimeout: commandTimeoutMs,
       // Nothing waits for a connection and nothing is sent twice: a command whose answer got lost may have been carried out.
       enableOfflineQueue: false,
@@ -53,8 +57,16 @@ export class RedisBus implements MessageBus {
     const trouble = new QuietLog((fields, message) => logger.warn(fields, message));
     const report = (error: Error): void => trouble.line({ reason: error.message }, 'Redis connection failed');
     this.commands.on('error', report);
-    this.commands.on('ready', () => (this.commandsState = 'up'));
-    this.commands.on('close', () => (this.commandsState = 'down'));
+    this.firstAttempt = new Promise(resolve => {
+      this.commands.on('ready', () => {
+        this.commandsState = 'up';
+        resolve();
+      });
+      this.commands.on('close', () => {
+        this.commandsState = 'down';
+        resolve();
+      });
+    });
     this.subscriber.on('error', report);
     this.subscriber.on('ready', () => void this.resubscribe());
     this.subscriber.on('close', () => this.interrupted());
@@ -71,7 +83,7 @@ export class RedisBus implements MessageBus {
   }
 
   publish(channel: string, message: string): Promise<number> {
-    return this.commands.publish(channel, message).catch(withoutArguments);
+    return this.command(() => this.commands.publish(channel, message));
   }
 
   async subscribe(channel: string, listener: BusListener): Promise<() => Promise<void>> {
@@ -84,7 +96,7 @@ export class RedisBus implements MessageBus {
   }
 
   async channels(prefix: string): Promise<string[]> {
-    return (await this.commands.pubsub('CHANNELS', `${prefix.replace(/[\\*?[\]]/g, '\\$&')}*`).catch(withoutArguments)) as string[];
+    return (await this.command(() => this.commands.pubsub('CHANNELS', `${prefix.replace(/[\\*?[\]]/g, '\\$&')}*`))) as string[];
   }
 
   /** Asked on the subscriber's own connection, which RESP3 allows: the answer comes after all messages sent before it. */
@@ -103,6 +115,10 @@ export class RedisBus implements MessageBus {
     for (const { reject } of this.waiters.splice(0)) reject(new Error('The bus is closed'));
     this.commands.disconnect();
     this.subscriber.disconnect();
+  }
+
+  private command<T>(send: () => Promise<T>): Promise<T> {
+    return (this.commandsState === 'connecting' ? this.firstAttempt.then(send) : send()).catch(withoutArguments);
   }
 
   private async unsubscribe(channel: string, listener: BusListener): Promise<void> {

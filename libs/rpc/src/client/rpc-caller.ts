@@ -91,34 +91,35 @@ export class RpcCaller {
   /** Publishes to one instance after the other until one is there. Who is there answers by itself later. */
   private async deliver(call: PendingCall): Promise<void> {
     await (this.listening ??= this.options.bus.subscribe(this.replyTo, text => this.receive(text)));
+    const directory = this.directory(call.question.service);
     while (!call.settled) {
-      const instance = await this.choose(call);
-      if (call.settled) return;
-      if (instance === undefined) throw unreachable(call.question.service, new Error(`No instance ${call.target?.name ?? ''} of ${call.question.service} is there`));
-      const packet = this.encode(call, instance);
+      const instance = directory.choose(call.target?.name, call.tried);
+      if (instance === undefined) {
+        await this.lookAgain(call, directory);
+        continue;
+      }
+      // Counted before anything is awaited: the next call's choice must see it.
       call.moveTo(instance);
-      if ((await this.options.bus.publish(instance.requests, packet)) > 0) {
+      if ((await this.options.bus.publish(instance.requests, this.encode(call, instance))) > 0) {
         if (call.instance === instance) call.delivered = true;
         return;
       }
       call.tried.add(instance);
-      this.directory(call.question.service).drop(instance);
+      directory.drop(instance);
     }
   }
 
-  private async choose(call: PendingCall): Promise<LiveInstance | undefined> {
-    const directory = this.directory(call.question.service);
-    const listed = directory.choose(call.target?.name, call.tried);
-    if (listed !== undefined) return listed;
+  /** Nobody suitable is listed: reads the directory once more for this call, then lets go of a remembered holder, then gives up. */
+  private async lookAgain(call: PendingCall, directory: InstanceDirectory): Promise<void> {
     if (!call.lookedAgain) {
       call.lookedAgain = true;
       await directory.refresh();
-      return this.choose(call);
+    } else if (call.target?.because === 'remembered' && call.routeKey !== undefined) {
+      this.routes.delete(call.routeKey);
+      call.target = undefined;
+    } else {
+      throw unreachable(call.question.service, new Error(`No instance ${call.target?.name ?? ''} of ${call.question.service} is there`));
     }
-    if (call.target?.because !== 'remembered') return undefined;
-    if (call.routeKey !== undefined) this.routes.delete(call.routeKey);
-    call.target = undefined;
-    return this.choose(call);
   }
 
   private encode({ id, question, remainingMs }: PendingCall, instance: LiveInstance): string {

@@ -21,6 +21,7 @@ export class RunningCall implements RpcCall {
   }
 
   abort(reason: string): void {
+    this.end();
     this.aborter.abort(new DOMException(reason, 'AbortError'));
   }
 
