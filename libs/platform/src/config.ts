@@ -36,6 +36,9 @@ export const integer = ({ min, max }: { min: number; max: number }) =>
 /** A non-empty text. */
 export const text = makeValidator<string>(value => (value.trim() === '' ? refuse('must not be empty') : value));
 
+/** A text of a given form, which `form` says in words. */
+export const textLike = (pattern: RegExp, form: string) => makeValidator<string>(value => (pattern.test(value) ? value : refuse(`must be ${form}`)));
+
 export const oneOf = <const Choice extends string>(...choices: Choice[]) => makeValidator<Choice>(value => choices.find(choice => choice === value) ?? refuse(`must be one of ${choices.join(', ')}`));
 
 export const flag = makeValidator<boolean>(value => (value === 'true' ? true : value === 'false' ? false : refuse('must be true or false')));
