@@ -1,0 +1,33 @@
+import 'reflect-metadata';
+import type { Caller, RpcHandlers } from '@gatehouse/contracts';
+import { RedisBus, RpcModule, RpcServer, RpcService } from '@gatehouse/rpc';
+import { Module } from '@nestjs/common';
+import { NestFactory } from '@nestjs/core';
+import { type BenchInput, benchRpc } from './rpc-bench.contract.js';
+import { quiet } from './quiet-logger.js';
+
+/** The service process of the RPC benchmark: `node rpc-bench.server.js <redis url> <namespace> <transport key in hex>`. */
+const [url = '', namespace = '', transportKey = ''] = process.argv.slice(2);
+
+@RpcService(benchRpc)
+class BenchService implements RpcHandlers<typeof benchRpc> {
+  async echo(_caller: Caller, { content }: BenchInput): Promise<{ content: string }> {
+    return { content };
+  }
+}
+
+@Module({
+  imports: [
+    RpcModule.forRoot({
+      serves: { service: 'budget', contracts: [benchRpc] },
+      useFactory: () => ({ bus: new RedisBus({ url, logger: quiet }), namespace, transportKey: Buffer.from(transportKey, 'hex'), logger: quiet, instance: 'bench' }),
+    }),
+  ],
+  controllers: [BenchService],
+})
+class BenchModule {}
+
+const app = await NestFactory.createMicroservice(BenchModule, { inject: [RpcServer], useFactory: (server: RpcServer) => ({ strategy: server }), logger: ['error'] });
+await app.listen();
+process.send?.('listening');
+process.once('disconnect', () => void app.close());
