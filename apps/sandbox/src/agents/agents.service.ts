@@ -1,0 +1,98 @@
+import {
+  type Agent,
+  type AgentRef,
+  agentsRpc,
+  type AgentVersion,
+  type Caller,
+  GatehouseError,
+  type ListAgentVersions,
+  notFound,
+  type Page,
+  PAGE_LIMIT_DEFAULT,
+  type PageQuery,
+  type PutAgent,
+  type RollbackAgent,
+  type RpcCall,
+  type RpcHandlers,
+} from '@gatehouse/contracts';
+import { RpcService } from '@gatehouse/rpc';
+import type { KeyRing } from '@gatehouse/sealing';
+import { Inject } from '@nestjs/common';
+import { agentPlace, sealEnvs } from '../envs/sealed-envs.js';
+import type { Installation } from '../installation.js';
+import { OneAtATime } from '../one-at-a-time.js';
+import { highestFirst, newestFirst } from '../pages/page-cursors.js';
+import { pageOf } from '../pages/page-of.js';
+import { RemoveSandboxes } from '../sandboxes/remove-sandboxes.js';
+import { ENV_KEYS, INSTALLATION } from '../tokens.js';
+import { agentDefinition } from './agent-definition.js';
+import { agentVersionView, agentView } from './agent-view.js';
+import { AgentsStore } from './agents.store.js';
+
+/** Agents and their versions (spec 4). A slug that cannot be one is an agent that does not exist. */
+@RpcService(agentsRpc)
+export class AgentsService implements RpcHandlers<typeof agentsRpc> {
+  /** Writers of one slug wait here rather than each on a connection of its own behind the row's lock. */
+  private readonly writers = new OneAtATime();
+
+  constructor(
+    private readonly agents: AgentsStore,
+    private readonly removals: RemoveSandboxes,
+    @Inject(ENV_KEYS) private readonly envKeys: KeyRing,
+    @Inject(INSTALLATION) private readonly installation: Installation,
+  ) {}
+
+  /** Newest first. */
+  async list({ teamId }: Caller, { limit = PAGE_LIMIT_DEFAULT, cursor }: PageQuery): Promise<Page<Agent>> {
+    const cursors = newestFirst('agents', { teamId });
+    const rows = await this.agents.list(teamId, cursors.decode(cursor), limit + 1);
+    return pageOf(rows, limit, agentView, row => cursors.encode(row));
+  }
+
+  async get({ teamId }: Caller, { slug }: AgentRef): Promise<Agent> {
+    const row = await this.agents.find(teamId, slug);
+    if (row === null) throw notFound('Agent');
+    return agentView(row);
+  }
+
+  /** Makes the next version and activates it. `created`: the slug was new. Values of `envs` are kept encrypted and never answered. */
+  async put(caller: Caller, input: PutAgent, { signal }: Pick<RpcCall, 'signal'>): Promise<{ agent: Agent; created: boolean }> {
+    const { teamId, keyId } = caller;
+    const { slug, envs = {} } = input;
+    const definition = agentDefinition(input, this.installation);
+    const row = await this.writers.run(`${teamId}/${slug}`, async () => {
+      signal.throwIfAborted();
+      return this.agents.put(teamId, slug, {
+        definition,
+        envKeys: Object.keys(envs).sort(),
+        keyId,
+        sealEnvs: (agentId, version) => sealEnvs(this.envKeys, envs, agentPlace(teamId, agentId, version)),
+      });
+    });
+    return { agent: agentView(row), created: row.version === 1 };
+  }
+
+  /** Also deletes its sandboxes and threads. Boxes on other nodes end when those look for removals. */
+  async delete({ teamId }: Caller, { slug }: AgentRef): Promise<void> {
+    const removals = await this.writers.run(`${teamId}/${slug}`, () => this.agents.delete(teamId, slug));
+    if (removals === null) throw notFound('Agent');
+    await this.removals.finish(removals);
+  }
+
+  /** Highest first. */
+  async versions({ teamId }: Caller, { slug, limit = PAGE_LIMIT_DEFAULT, cursor }: ListAgentVersions): Promise<Page<AgentVersion>> {
+    const cursors = highestFirst('agent-versions', { teamId, slug });
+    const rows = await this.agents.versions(teamId, slug, cursors.decode(cursor), limit + 1);
+    if (rows === null) throw notFound('Agent');
+    return pageOf(rows, limit, agentVersionView, ({ version }) => cursors.encode(version));
+  }
+
+  /** Activates an older version; makes none. */
+  async rollback({ teamId }: Caller, { slug, version }: RollbackAgent): Promise<Agent> {
+    const row = await this.writers.run(`${teamId}/${slug}`, () => this.agents.activate(teamId, slug, version));
+    if (row === 'agent-missing') throw notFound('Agent');
+    if (row === 'version-missing') throw notFound('Version');
+    if (row === 'already-active') throw new GatehouseError('conflict', `Version ${version} is already active`);
+    return agentView(row);
+  }
+}

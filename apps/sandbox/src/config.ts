@@ -1,0 +1,56 @@
+import { readFileSync } from 'node:fs';
+import { DEFAULT_MODELS, type ModelOffer } from '@gatehouse/contracts';
+import { commonConfig, ConfigError, databaseConfig, flag, integer, oneOf, read, readConfig, text, textLike } from '@gatehouse/platform';
+import { parseKeyRing } from '@gatehouse/sealing';
+import { readModels } from './models/read-models.js';
+
+const megabytes = integer({ min: 128, max: 1_048_576 });
+const nodeId = textLike(/^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$/, '1 to 64 letters, digits, ".", "_" and "-", starting with a letter or digit');
+
+const limitSpecs = {
+  SANDBOX_MEMORY_MB: megabytes({ default: 512, desc: 'MiB of memory of a sandbox whose agent does not ask for another amount' }),
+  SANDBOX_MEMORY_MB_MAX: megabytes({ default: 8_192, desc: 'MiB of memory an agent may ask for' }),
+  SANDBOX_CPU_MILLIS: integer({ min: 50, max: 64_000 })({ default: 1_000, desc: 'thousandths of a core of a sandbox whose agent does not ask for another number of cores' }),
+  SANDBOX_CPUS_MAX: integer({ min: 1, max: 64 })({ default: 4, desc: 'cores an agent may ask for' }),
+  SANDBOX_DISK_MB: megabytes({ default: 1_024, desc: 'MiB of disk of a sandbox whose agent does not ask for another size' }),
+  SANDBOX_DISK_MB_MAX: megabytes({ default: 20_480, desc: 'MiB of disk an agent may ask for' }),
+  SANDBOX_PIDS: integer({ min: 128, max: 32_768 })({ default: 256, desc: 'processes and threads of a sandbox' }),
+  SANDBOXES_MAX: integer({ min: 1, max: 10_000 })({ default: 100, desc: 'sandboxes that may run on this node at once' }),
+};
+
+export const sandboxConfigSpecs = {
+  ...commonConfig,
+  ...databaseConfig,
+  ...limitSpecs,
+  NODE_ID: nodeId({ desc: 'name of this node; its sandboxes stay with it, so it must be the same after every restart' }),
+  SANDBOX_KEYS: read(parseKeyRing)({ desc: 'keys that encrypt environment values at rest, id:base64[,id:base64]; the first one is current' }),
+  SANDBOX_DRIVER: oneOf('local')({ default: 'local', desc: 'what runs sandboxes' }),
+  SANDBOX_RUNTIME: text({ default: 'runc', desc: 'OCI runtime: a name on PATH or a path' }),
+  SANDBOX_INIT: text({ default: '/usr/bin/tini-static', desc: 'statically linked tini, pid 1 of every sandbox' }),
+  SANDBOX_TEMPLATE: text({ default: 'host', desc: 'root file system of sandboxes; `host` shows the programs of this machine, for development' }),
+  SANDBOX_DATA_DIR: text({ default: '/var/lib/gatehouse/sandboxes', desc: 'disks of sandboxes, kept over reboots' }),
+  SANDBOX_RUN_DIR: text({ default: '/run/gatehouse', desc: 'sockets and state of running sandboxes, best on a tmpfs' }),
+  SANDBOX_STOP_ON_SHUTDOWN: flag({ default: false, desc: 'true: sandboxes end with this process instead of being taken over by the next one' }),
+  MODELS_FILE: read(modelsIn)({ default: undefined, desc: 'JSON file of the models offered, in place of the built-in table' }),
+};
+
+/** @throws ConfigError naming every variable that is missing or wrong. */
+export const readSandboxConfig = (environment: NodeJS.ProcessEnv) => {
+  const config = readConfig(environment, sandboxConfigSpecs);
+  const problems = (['SANDBOX_MEMORY_MB', 'SANDBOX_DISK_MB'] as const).filter(name => config[name] > config[`${name}_MAX`]).map(name => `${name} is greater than ${name}_MAX`);
+  if (problems.length > 0) throw new ConfigError(problems);
+  return config;
+};
+export type SandboxConfig = ReturnType<typeof readSandboxConfig>;
+
+export const modelsOf = ({ MODELS_FILE }: SandboxConfig): Readonly<Record<string, ModelOffer>> => MODELS_FILE ?? DEFAULT_MODELS;
+
+function modelsIn(file: string): Readonly<Record<string, ModelOffer>> {
+  let content: string;
+  try {
+    content = readFileSync(file, 'utf8');
+  } catch (error) {
+    throw new TypeError('names a file that cannot be read', { cause: error });
+  }
+  return readModels(content);
+}

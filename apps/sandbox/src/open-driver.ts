@@ -1,0 +1,28 @@
+import { join } from 'node:path';
+import type { Logger } from '@gatehouse/platform';
+import type { SandboxConfig } from './config.js';
+import { LocalDriver } from './drivers/local/local.driver.js';
+import type { SandboxDriver } from './drivers/sandbox.driver.js';
+
+/** The compiled agent stands beside the compiled service. */
+const AGENT_DIR = join(import.meta.dirname, 'agent');
+
+/** The driver that SANDBOX_DRIVER names. */
+export const openDriver = (config: SandboxConfig, logger: Logger): Promise<SandboxDriver> => {
+  const drivers: Record<SandboxConfig['SANDBOX_DRIVER'], () => Promise<SandboxDriver>> = {
+    local: () =>
+      LocalDriver.open(
+        {
+          nodeId: config.NODE_ID,
+          dataDir: config.SANDBOX_DATA_DIR,
+          runDir: config.SANDBOX_RUN_DIR,
+          runtimePath: config.SANDBOX_RUNTIME,
+          initPath: config.SANDBOX_INIT,
+          agentDir: AGENT_DIR,
+          maxSandboxes: config.SANDBOXES_MAX,
+        },
+        logger,
+      ),
+  };
+  return drivers[config.SANDBOX_DRIVER]();
+};

@@ -1,0 +1,31 @@
+import { notFound, sandboxFailed, sandboxUnavailable } from '@gatehouse/contracts';
+import { DriverError } from '../drivers/driver-error.js';
+
+/** What a failure of the driver means to a caller. The only place where its kinds become errors of the contract. */
+export const driverFailure = (error: unknown): unknown => {
+  if (!(error instanceof DriverError)) return error;
+  switch (error.kind) {
+    case 'no-capacity':
+      return sandboxUnavailable('No sandbox capacity is available', error);
+    case 'unavailable':
+    case 'timed-out':
+      return sandboxUnavailable(error.message, error);
+    case 'bad-cwd':
+      return notFound('File');
+    case 'failed':
+      return sandboxFailed(error.message, error);
+  }
+};
+
+/** A start that fails is always worth another try: the sandbox it was to make is not there yet. */
+export const startFailure = (error: unknown): unknown =>
+  error instanceof DriverError && error.kind === 'failed' ? sandboxUnavailable('The sandbox could not be started', error) : driverFailure(error);
+
+/** Awaits work of the driver; what it throws is an error of the contract. */
+export const driven = async <T>(work: Promise<T>): Promise<T> => {
+  try {
+    return await work;
+  } catch (error) {
+    throw driverFailure(error);
+  }
+};

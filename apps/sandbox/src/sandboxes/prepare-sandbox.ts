@@ -1,0 +1,41 @@
+import { type FilesInput, filesOf, sandboxFailed, sandboxTimedOut } from '@gatehouse/contracts';
+import type { SandboxHandle } from '../drivers/sandbox.driver.js';
+import type { Envs } from '../envs/sealed-envs.js';
+import { driven } from './driver-failure.js';
+import { HOME, sandboxPath } from './sandbox-path.js';
+
+const SETUP_TIMEOUT_MS = 120_000;
+/** Output of setup commands is not answered, so none of it needs to be kept. */
+const SETUP_OUTPUT_BYTES = 1;
+
+export interface Preparation {
+  /** Each laid over the ones before it. */
+  readonly files: readonly FilesInput[];
+  /** Where the agent works; null when its definition does not say. */
+  readonly cwd: string | null;
+  readonly cwdDefault: string;
+  readonly setup: readonly string[];
+  readonly envs: Envs;
+}
+
+/**
+ * Makes a new box what its agent needs: files, working directory, then the setup commands in order.
+ * @throws GatehouseError `sandbox_error` saying which setup command failed, never what it printed
+ */
+export const prepareSandbox = async (handle: SandboxHandle, { files, cwd, cwdDefault, setup, envs }: Preparation, signal: AbortSignal): Promise<void> => {
+  for (const [path, content] of laidOver(files)) {
+    signal.throwIfAborted();
+    await driven(handle.files.write(path, Buffer.from(content)));
+  }
+  await driven(handle.files.mkdir(sandboxPath(cwd ?? cwdDefault)));
+  for (const [index, command] of setup.entries()) {
+    const { exitCode, timedOut } = await driven(
+      handle.exec({ command, cwd: cwd === null ? HOME : sandboxPath(cwd), env: envs, timeoutMs: SETUP_TIMEOUT_MS, capBytes: SETUP_OUTPUT_BYTES, signal }),
+    );
+    if (timedOut) throw sandboxTimedOut(`Setup command ${index + 1} timed out after ${SETUP_TIMEOUT_MS} ms`);
+    if (exitCode !== 0) throw sandboxFailed(`Setup command ${index + 1} exited with code ${exitCode}`);
+  }
+};
+
+/** One content per file, however its path is spelled. */
+const laidOver = (files: readonly FilesInput[]): ReadonlyMap<string, string> => new Map(files.flatMap(filesOf).map(({ path, content }) => [sandboxPath(path), content]));
