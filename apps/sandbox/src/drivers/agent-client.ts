@@ -9,7 +9,6 @@ import { Deadline } from './deadline.js';
 import { DriverError } from './driver-error.js';
 import type { ProcessSummary } from './sandbox.driver.js';
 
-const CALL_TIMEOUT_MS = 10_000;
 const CONTENT_TIMEOUT_MS = 120_000;
 const HEADER_BYTES_MAX = 8 * 1024;
 const BODY_BYTES_MAX = 1024 * 1024;
@@ -51,9 +50,11 @@ export class AgentClient {
   constructor(
     private readonly dial: Dial,
     private readonly onViolation: (error: Error) => void,
+    /** For everything but the content of files. */
+    private readonly timeoutMs: number,
   ) {}
 
-  async health(timeoutMs = CALL_TIMEOUT_MS): Promise<AgentHealth> {
+  async health(timeoutMs = this.timeoutMs): Promise<AgentHealth> {
     return this.checked(parseHealth, await this.call({ method: 'GET', path: '/v1/health', timeoutMs }));
   }
 
@@ -80,7 +81,7 @@ export class AgentClient {
 
   /** Calls `onEnd` once the agent is gone. The returned function stops watching. */
   async watch(onEnd: () => void): Promise<() => void> {
-    const deadline = new Deadline(CALL_TIMEOUT_MS);
+    const deadline = new Deadline(this.timeoutMs);
     const response = await this.open({ method: 'GET', path: '/v1/watch' }, deadline).finally(() => deadline.clear());
     let watching = true;
     const end = () => {
@@ -105,7 +106,7 @@ export class AgentClient {
 
   private async follow(path: string, spec: object, capBytes = Infinity): Promise<AgentProcess> {
     const call: Call = { method: 'POST', path };
-    const deadline = new Deadline(CALL_TIMEOUT_MS);
+    const deadline = new Deadline(this.timeoutMs);
     const request = this.request(call, { connection: 'Upgrade', upgrade: 'gatehouse-exec/1' });
     try {
       return await new Promise<AgentProcess>((resolve, reject) => {
@@ -129,7 +130,7 @@ export class AgentClient {
   }
 
   private async call(call: Call): Promise<Record<string, unknown>> {
-    const deadline = new Deadline(call.timeoutMs ?? CALL_TIMEOUT_MS);
+    const deadline = new Deadline(call.timeoutMs ?? this.timeoutMs);
     try {
       const response = await this.open(call, deadline);
       const text = await this.text(response, deadline);

@@ -13,14 +13,14 @@ import type { OciRuntime } from './runtime.js';
 const HOME = '/home/user';
 const EXEC_TIMEOUT_MS = 60_000;
 const EXEC_CAP_BYTES = 10 * 1024 * 1024;
-/** What the agent gets beyond a command's own time before it counts as silent. */
-const EXEC_GRACE_MS = 10_000;
 
 /** What a box needs of the driver that made it. */
 export interface BoxContext {
   runtime: OciRuntime;
   cgroups: Cgroups;
   log: DriverLogger;
+  /** How long the agent may be silent. */
+  agentTimeoutMs: number;
   /** Ends every process of the box and removes all but its disk. */
   tearDown(): Promise<void>;
   removeDisk(): Promise<void>;
@@ -42,7 +42,7 @@ export class LocalBox implements SandboxHandle {
     private readonly socket: AgentSocket,
     private readonly context: BoxContext,
   ) {
-    this.client = new AgentClient(socket.dial, error => this.violated(error));
+    this.client = new AgentClient(socket.dial, error => this.violated(error), context.agentTimeoutMs);
     this.files = {
       write: (path, content, mode = 0o644) => this.ask(() => this.client.writeFile(insidePath(path), content, mode)),
       mkdir: path => this.ask(() => this.client.makeDirectory(insidePath(path))),
@@ -78,7 +78,7 @@ export class LocalBox implements SandboxHandle {
     const silence = setTimeout(() => {
       process.detach();
       this.violated(new Error('a command outlived its time'));
-    }, timeoutMs + EXEC_GRACE_MS);
+    }, timeoutMs + this.context.agentTimeoutMs);
     signal?.addEventListener('abort', abort);
     if (signal?.aborted) abort();
     try {

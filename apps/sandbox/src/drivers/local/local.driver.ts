@@ -28,6 +28,7 @@ const DEFAULTS = {
   maxStartsInFlight: 2 * availableParallelism(),
   startQueueTimeoutMs: 20_000,
   startTimeoutMs: 15_000,
+  agentTimeoutMs: 10_000,
 };
 
 /**
@@ -101,6 +102,7 @@ export class LocalDriver implements SandboxDriver {
     if (box && box.ref.generation > spec.generation) throw new DriverError('failed', 'A newer generation of the sandbox is running');
     if (this.creating.has(spec.sandboxId)) return this.create(spec, signal);
 
+    if (!box && new Set([...this.boxes.keys(), ...this.creating.keys()]).size >= this.options.maxSandboxes) throw new DriverError('no-capacity', 'This node is full');
     const created = this.replace(box, spec, signal).finally(() => this.creating.delete(spec.sandboxId));
     this.creating.set(spec.sandboxId, { generation: spec.generation, box: created });
     return created;
@@ -162,7 +164,6 @@ export class LocalDriver implements SandboxDriver {
 
   private async replace(older: LocalBox | undefined, spec: SandboxSpec, signal: AbortSignal): Promise<LocalBox> {
     await older?.stop();
-    if (this.boxes.size + this.creating.size > this.options.maxSandboxes) throw new DriverError('no-capacity', 'This node is full');
     return this.gate.run(() => this.start(spec, signal), signal);
   }
 
@@ -245,6 +246,7 @@ export class LocalDriver implements SandboxDriver {
       runtime: this.runtime,
       cgroups: this.cgroups,
       log: this.log,
+      agentTimeoutMs: this.options.agentTimeoutMs,
       tearDown: () => this.tearDown(slot, init),
       removeDisk: () => this.disks.remove(sandboxId),
     });

@@ -24,6 +24,8 @@ export interface LocalDriverOptions {
   startQueueTimeoutMs?: number;
   /** How long a start may take once it has begun. Default 15 s. */
   startTimeoutMs?: number;
+  /** How long an agent may be silent before its sandbox is given up. Default 10 s. */
+  agentTimeoutMs?: number;
 }
 
 export type ResolvedOptions = Required<LocalDriverOptions>;

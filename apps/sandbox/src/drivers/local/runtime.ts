@@ -57,7 +57,10 @@ export class OciRuntime {
       detached: true,
     });
     const ready = starter.stdio[READY_FD] as Readable;
-    const abort = () => killGroup(starter);
+    const abort = () => {
+      killGroup(starter);
+      ready.destroy(); // the starter may be done and only the agent late
+    };
     signal.addEventListener('abort', abort);
     try {
       await Promise.all([succeeded(starter), oneByte(ready)]);

@@ -1,6 +1,10 @@
-import { chmod, cp, mkdir, rename, rm, stat, symlink, writeFile } from 'node:fs/promises';
+import { createHash, randomUUID, type Hash } from 'node:crypto';
+import { constants } from 'node:fs';
+import { chmod, cp, lstat, mkdir, readdir, readFile, readlink, rename, rm, stat, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { DriverError } from '../driver-error.js';
+
+const { S_IFMT, S_IFDIR, S_IFLNK } = constants;
 
 /** The root a container starts from. */
 export interface Template {
@@ -29,16 +33,22 @@ export class Templates {
 
   constructor(private readonly directory: string) {}
 
-  /** Makes the `host` template: an empty root with its own /etc, and the host's /usr. It shows the node's software: for development. */
+  /**
+   * Makes the `host` template: an empty root with its own /etc, and the host's /usr. It shows the node's software: for
+   * development. Named by its content and never changed, because sandboxes that outlive the service still stand on it.
+   */
   async prepare(): Promise<void> {
-    const root = join(this.directory, 'host');
-    const work = `${root}.tmp`;
-    await rm(work, { recursive: true, force: true });
-    await makeSkeleton(work);
-    // Running sandboxes hold the old root by their mount, not by its name.
-    await rm(root, { recursive: true, force: true });
-    await rename(work, root);
-    this.byName.set('host', { rootPath: root, readonlyRoot: true, hostBinds: ['/usr'] });
+    const work = join(this.directory, `.${randomUUID()}`);
+    try {
+      await makeSkeleton(work);
+      const hash = createHash('sha256');
+      await digestTree(work, hash);
+      const rootPath = join(this.directory, `host-${hash.digest('hex').slice(0, 16)}`);
+      if (!(await exists(rootPath))) await rename(work, rootPath);
+      this.byName.set('host', { rootPath, readonlyRoot: true, hostBinds: ['/usr'] });
+    } finally {
+      await rm(work, { recursive: true, force: true });
+    }
   }
 
   /** @throws {DriverError} `failed` for an unknown name */
@@ -56,6 +66,16 @@ async function makeSkeleton(root: string): Promise<void> {
   for (const [name, text] of Object.entries(FILES)) await writeFile(join(root, 'etc', name), text);
   for (const name of HOST_FILES) {
     if (await exists(`/etc/${name}`)) await cp(`/etc/${name}`, join(root, 'etc', name), { recursive: true, verbatimSymlinks: true });
+  }
+}
+
+async function digestTree(directory: string, hash: Hash): Promise<void> {
+  for (const name of (await readdir(directory)).sort()) {
+    const path = join(directory, name);
+    const { mode } = await lstat(path);
+    hash.update(`${name}\0${mode}\0`);
+    if ((mode & S_IFMT) === S_IFDIR) await digestTree(path, hash);
+    else hash.update((mode & S_IFMT) === S_IFLNK ? await readlink(path) : await readFile(path));
   }
 }
 

@@ -1,0 +1,236 @@
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from '@jest/globals';
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { text } from 'node:stream/consumers';
+import type { ExitReason, SandboxSpec } from '../sandbox.driver.js';
+import { compileDriver, DriverProcess } from '../testing/driver-process.js';
+import { eventually } from '../testing/eventually.js';
+import { expectNothingLeft, makeLocalNode, type LocalNode } from '../testing/local-node.js';
+import { killAndWait, identify } from './host-process.js';
+import type { LocalDriver } from './local.driver.js';
+
+const MIB = 1024 * 1024;
+const KILL_ROUNDS = 12;
+
+function spec(sandboxId: string, generation = 1): SandboxSpec {
+  return { sandboxId, generation, template: 'host', limits: { memoryBytes: 256 * MIB, cpuMillis: 1000, pids: 160, diskBytes: 64 * MIB }, env: {} };
+}
+
+describe('a node of the local driver', () => {
+  let compiled: string;
+  let node: LocalNode;
+  const opened: LocalDriver[] = [];
+  const processes: DriverProcess[] = [];
+
+  const open = async (changes?: Parameters<LocalNode['open']>[0]) => {
+    const driver = await node.open(changes);
+    opened.push(driver);
+    return driver;
+  };
+  const startProcess = async (script: string) => {
+    const started = await DriverProcess.start(compiled, node.options, script);
+    processes.push(started.process);
+    return started;
+  };
+  /** Ends what a driver still holds and asserts that nothing is left of its node. */
+  const clear = async (driver: LocalDriver) => {
+    for await (const ref of driver.list()) await (await driver.attach(ref))?.destroy();
+    await driver.close();
+    expectNothingLeft(node);
+  };
+
+  beforeAll(() => {
+    compiled = mkdtempSync(join(tmpdir(), 'gatehouse-driver-'));
+    compileDriver(compiled);
+  });
+
+  afterAll(() => rmSync(compiled, { recursive: true }));
+
+  beforeEach(() => {
+    node = makeLocalNode();
+  });
+
+  afterEach(async () => {
+    await Promise.all(processes.splice(0).map(process => process.crash()));
+    await Promise.all(opened.splice(0).map(driver => driver.close()));
+    const last = await node.open();
+    await last.reconcile();
+    await clear(last);
+    node.remove();
+  }, 30_000);
+
+  test('has one driver at a time', async () => {
+    const first = await open();
+    await expect(node.open()).rejects.toMatchObject({ name: 'DriverError', kind: 'unavailable' });
+    await first.close();
+    await (await open()).close();
+  });
+
+  test('keeps its sandboxes over a crash of the service, and the next driver follows their commands without losing a byte', async () => {
+    const { process, said } = await startProcess(`
+      const box = await driver.create({ sandboxId: 'a', generation: 7, template: 'host', limits: LIMITS, env: {} });
+      const other = await driver.create({ sandboxId: 'b', generation: 1, template: 'host', limits: LIMITS, env: {} });
+      const kept = await box.spawn({ run: { command: 'for i in $(seq 1 300); do echo $i; sleep 0.005; done' }, keep: { id: 'run' } });
+      await box.spawn({ run: { command: 'sleep 987' } });
+      kept.stdout.once('data', first => { kept.stdout.pause(); say(JSON.stringify({ ref: box.ref, first: first.toString() })); });
+    `);
+    const { ref, first } = JSON.parse((await said.next()).value as string) as { ref: { sandboxId: string; generation: number; slot: string }; first: string };
+    await process.crash();
+
+    const driver = await open();
+    const report = await driver.reconcile();
+    expect(report.swept).toEqual([]);
+    expect(report.adopted.map(({ sandboxId }) => sandboxId).sort()).toEqual(['a', 'b']);
+    const box = await driver.attach(ref);
+    if (!box) throw new Error('the sandbox was not adopted');
+    const run = await box.attach('run', { stdout: first.length, stderr: 0 });
+    const errors = text(run.stderr);
+    expect(first + (await text(run.stdout))).toBe(Array.from({ length: 300 }, (_, index) => `${index + 1}\n`).join(''));
+    expect([await errors, (await run.exit).code]).toEqual(['', 0]);
+    await eventually(async () => (await box.processes()).every(({ id }) => id === 'run')); // the sleep had nobody left
+    expect(await driver.create({ ...spec('a'), generation: 7 })).toBe(box);
+  }, 30_000);
+
+  test('is clean after kills at any moment of a start', async () => {
+    for (let round = 0; round < KILL_ROUNDS; round++) {
+      const { process, said } = await startProcess(`
+        say('starting');
+        for (const name of ['a', 'b', 'c']) driver.create({ sandboxId: name + ${round}, generation: 1, template: 'host', limits: LIMITS, env: {} }).catch(() => undefined);
+      `);
+      await said.next();
+      // Spread over the whole of a start: the moment is the subject of the test, not a synchroniser.
+      await new Promise(resolve => setTimeout(resolve, (round * 250) / KILL_ROUNDS));
+      await process.crash();
+      const driver = await open();
+      await driver.reconcile();
+      await clear(driver);
+    }
+  }, 90_000);
+
+  test('sweeps sandboxes whose agent is gone, and what no file mentions', async () => {
+    const { process, said } = await startProcess(`
+      for (const sandboxId of ['dead', 'forgotten']) await driver.create({ sandboxId, generation: 1, template: 'host', limits: LIMITS, env: {} });
+      const refs = []; for await (const ref of driver.list()) refs.push(ref);
+      say(JSON.stringify(refs));
+    `);
+    const [dead, forgotten] = JSON.parse((await said.next()).value as string) as { slot: string }[];
+    await process.crash();
+    const metaOf = (slot?: string) => join(node.options.runDir, 'boxes', slot ?? '', 'meta.json');
+    const { pid } = JSON.parse(readFileSync(metaOf(dead?.slot), 'utf8')) as { pid: number };
+    const init = await identify(pid);
+    if (init) await killAndWait(init, 5_000);
+    rmSync(metaOf(forgotten?.slot));
+    const driver = await open();
+    const report = await driver.reconcile();
+    expect(report.adopted).toEqual([]);
+    expect(report.swept.sort()).toEqual([dead?.slot, forgotten?.slot].sort());
+    expectNothingLeft(node);
+  }, 30_000);
+
+  test('tells why a sandbox ended', async () => {
+    const driver = await open();
+    const box = await driver.create(spec('killed'));
+    const exited = new Promise<ExitReason>(resolve => box.onExit(resolve));
+    const running = box.exec({ command: 'sleep 987' });
+    const meta = JSON.parse(readFileSync(join(node.options.runDir, 'boxes', box.ref.slot, 'meta.json'), 'utf8')) as { pid: number; startTicks: string };
+    await killAndWait(meta, 5_000);
+    await expect(running).rejects.toMatchObject({ kind: 'unavailable' });
+    expect(await exited).toBe('crashed');
+    expectNothingLeft(node);
+    expect(await driver.attach(box.ref)).toBeNull();
+  }, 20_000);
+
+  test('starts no more than it may, and refuses the rest', async () => {
+    const driver = await open({ maxSandboxes: 2, maxStartsInFlight: 1 });
+    const results = await Promise.allSettled(['a', 'b', 'c'].map(name => driver.create(spec(name))));
+    expect(results.map(({ status }) => status)).toEqual(['fulfilled', 'fulfilled', 'rejected']);
+    expect(results[2]).toMatchObject({ reason: { kind: 'no-capacity' } });
+    await clear(driver);
+  }, 20_000);
+
+  test('gives every sandbox host ids of its own and keeps them with its disk', async () => {
+    const driver = await open();
+    for (const name of ['a', 'b']) await driver.create(spec(name));
+    const uidsOf = () => readdirSync(join(node.options.dataDir, 'disks')).filter(file => file.endsWith('.json')).sort().map(file => (JSON.parse(readFileSync(join(node.options.dataDir, 'disks', file), 'utf8')) as { uidBase: number }).uidBase);
+    const base = node.options.uidBase ?? 0;
+    expect(uidsOf().sort()).toEqual([base, base + 65_536]);
+    const before = uidsOf();
+    await driver.create(spec('a', 2));
+    expect(uidsOf()).toEqual(before);
+    await clear(driver);
+  }, 20_000);
+
+  describe('whose agent is a liar', () => {
+    const upgraded = 'HTTP/1.1 101 Switching Protocols\\r\\nConnection: Upgrade\\r\\nUpgrade: gatehouse-exec/1\\r\\n\\r\\n';
+    /** An agent that behaves until it is asked for a process, and then does `lie`. */
+    const liar = (lie: string) => `
+      const fs = require('node:fs');
+      const server = require('node:http').createServer((request, response) => {
+        if (globalThis.silent) return;
+        if (request.url === '/v1/watch') return response.writeHead(200).flushHeaders();
+        response.writeHead(200, { 'content-type': 'application/json' }).end('{}');
+      });
+      const flood = (socket, chunk) => { while (!socket.destroyed && socket.write(chunk)); socket.once('drain', () => flood(socket, chunk)); };
+      server.on('upgrade', (request, socket) => { socket.on('error', () => undefined); ${lie} });
+      server.listen(process.env.GATEHOUSE_AGENT_SOCKET, () => { fs.writeSync(3, 'r'); fs.closeSync(3); });
+    `;
+
+    test.each([
+      ['endless headers', `flood(socket, 'x: y\\r\\n'.repeat(1000));`, 'unavailable'],
+      ['a 4 GiB frame', `socket.write('${upgraded}'); socket.write(Buffer.from([0x20, 255, 255, 255, 255]));`, 'unavailable'],
+      ['wrong JSON', `socket.write('${upgraded}'); socket.write(Buffer.from([0x02, 0, 0, 0, 1, 0x7b]));`, 'unavailable'],
+      ['silence', `globalThis.silent = true;`, 'timed-out'],
+    ])('%s ends the sandbox and not the service', async (_name, lie, kind) => {
+      const agentDir = join(compiled, 'liar');
+      mkdirSync(agentDir, { recursive: true });
+      writeFileSync(join(agentDir, 'agent.cjs'), liar(lie));
+      const driver = await open({ agentDir, agentTimeoutMs: 500 });
+      const box = await driver.create(spec('liar'));
+      const exited = new Promise<ExitReason>(resolve => box.onExit(resolve));
+      const before = process.memoryUsage().rss;
+      await expect(box.exec({ command: 'true' })).rejects.toMatchObject({ name: 'DriverError', kind });
+      expect(await exited).toBe('lost');
+      expect(process.memoryUsage().rss - before).toBeLessThan(64 * MIB);
+      expectNothingLeft(node);
+    }, 20_000);
+
+    test('an agent that never gets ready is cleared away at the deadline', async () => {
+      const agentDir = join(compiled, 'sleeper');
+      mkdirSync(agentDir, { recursive: true });
+      writeFileSync(join(agentDir, 'agent.cjs'), 'setInterval(() => undefined, 1000);');
+      const driver = await open({ agentDir, startTimeoutMs: 1_000 });
+      await expect(driver.create(spec('sleeper'))).rejects.toMatchObject({ kind: 'timed-out' });
+      expectNothingLeft(node);
+    }, 20_000);
+
+    test('an agent that ends at once is a failed start', async () => {
+      const agentDir = join(compiled, 'quitter');
+      mkdirSync(agentDir, { recursive: true });
+      writeFileSync(join(agentDir, 'agent.cjs'), 'process.exit(3);');
+      const driver = await open({ agentDir });
+      await expect(driver.create(spec('quitter'))).rejects.toMatchObject({ kind: 'failed' });
+      expectNothingLeft(node);
+    }, 20_000);
+  });
+
+  describe('with a part missing', () => {
+    test.each([
+      ['runtimePath', '/no/runc', 'apt-get install runc'],
+      ['initPath', '/no/tini', 'apt-get install tini'],
+      ['agentDir', '/no/agent', 'npm run build'],
+    ])('says so and how to mend it: %s', async (option, path, mend) => {
+      const driver = await open({ [option]: path });
+      const report = await driver.probe();
+      expect(report.ok).toBe(false);
+      expect(report.problems.join()).toContain(mend);
+    });
+
+    test('a runtime that does nothing is not ok', async () => {
+      const driver = await open({ runtimePath: '/bin/false' });
+      const report = await driver.probe();
+      expect(report.ok).toBe(false);
+      expect(report.problems).toHaveLength(1);
+    });
+  });
+});
