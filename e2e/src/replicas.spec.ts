@@ -1,17 +1,10 @@
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
-import { type AppProcess, createSystem, type System } from '@gatehouse/testing';
-import { mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { type AppProcess, createNodeDirectories, createSystem, type System } from '@gatehouse/testing';
 
 let system: System;
 let gateways: AppProcess[];
 let headers: Record<string, string>;
-const dirs: string[] = [];
-const dir = (parent: string): string => {
-  dirs.push(mkdtempSync(join(parent, 'gh-')));
-  return dirs.at(-1) ?? '';
-};
+const nodes = ['a', 'b'].map(name => ({ name, ...createNodeDirectories() }));
 
 /** Two of everything; each sandbox process is a node with its own disks. */
 beforeAll(async () => {
@@ -19,7 +12,7 @@ beforeAll(async () => {
   const { start, namespace } = system;
   await Promise.all([
     ...(['vault', 'budget', 'egress'] as const).flatMap(name => [start(name), start(name)]),
-    ...['a', 'b'].map(async node => start('sandbox', { NODE_ID: `${namespace}-${node}`, SANDBOX_DATA_DIR: dir(tmpdir()), SANDBOX_RUN_DIR: dir('/run'), SANDBOX_UID_BASE: node === 'a' ? '1073741824' : '1610612736' })),
+    ...nodes.map(async ({ name, runDir, dataDir }) => start('sandbox', { NODE_ID: `${namespace}-${name}`, SANDBOX_DATA_DIR: dataDir, SANDBOX_RUN_DIR: runDir })),
   ]);
   gateways = await Promise.all([start('gateway'), start('gateway')]);
   const { secret } = await system.createKey();
@@ -27,7 +20,7 @@ beforeAll(async () => {
 }, 60_000);
 afterAll(async () => {
   await system.close();
-  for (const path of dirs) rmSync(path, { recursive: true, force: true });
+  for (const { remove } of nodes) remove();
 }, 60_000);
 
 const call = async (method: string, path: string, body?: unknown): Promise<{ status: number; body: unknown }> => {

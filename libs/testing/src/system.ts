@@ -1,6 +1,6 @@
 import { type ChildProcess, execFile, spawn } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
-import { mkdtempSync, rmSync } from 'node:fs';
+import { chmodSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -45,9 +45,7 @@ export interface System {
 export const createSystem = (overrides: Readonly<Record<string, string>> = {}): System => {
   const { databaseUrl, redisUrl } = testServices();
   const namespace = `e2e-${randomBytes(6).toString('hex')}`;
-  // Under /run because socket paths must be short, and on tmpfs.
-  const runDir = mkdtempSync(join('/run', 'gh-'));
-  const dataDir = mkdtempSync(join(tmpdir(), 'gatehouse-e2e-'));
+  const { runDir, dataDir, remove } = createNodeDirectories();
   const processes = new Set<AppProcess>();
   const environment: Record<string, string> = {
     NODE_ENV: 'test',
@@ -97,6 +95,25 @@ export const createSystem = (overrides: Readonly<Record<string, string>> = {}): 
     cli,
     close: async () => {
       await Promise.all([...processes].map(async app => app.stop()));
+      remove();
+    },
+  };
+};
+
+/** Places for the sockets and disks of one sandbox node. Sandboxes have users of their own, who must be able to pass. */
+export const createNodeDirectories = (): { runDir: string; dataDir: string; remove(): void } => {
+  const passable = (prefix: string): string => {
+    const dir = mkdtempSync(prefix);
+    chmodSync(dir, 0o711);
+    return dir;
+  };
+  // Under /run because it is a tmpfs, and because paths of sockets must be short.
+  const runDir = passable('/run/gh-');
+  const dataDir = passable(join(tmpdir(), 'gatehouse-node-'));
+  return {
+    runDir,
+    dataDir,
+    remove: () => {
       for (const dir of [runDir, dataDir]) rmSync(dir, { recursive: true, force: true });
     },
   };
@@ -120,13 +137,20 @@ const startApp = async (name: AppName, environment: Readonly<Record<string, stri
   };
   child.stdout.on('data', lines(see));
   child.stderr.on('data', lines(see));
-  await eventually(
+  const failed = new Promise<never>((_resolve, reject) => {
+    child.once('error', reject);
+    child.once('close', code => reject(new Error(`${name} ended with ${code}:\n${log.slice(-20).join('\n')}`)));
+  });
+  const started = eventually(
     () => {
-      if (child.exitCode !== null) throw new Error(`${name} ended with ${child.exitCode}:\n${log.slice(-20).join('\n')}`);
       if (!ready) throw new Error(`${name} is not ready:\n${log.slice(-20).join('\n')}`);
     },
     { deadlineMs: START_DEADLINE_MS },
   );
+  await Promise.race([started, failed]);
+  // Whoever lost the race has nothing more to say.
+  failed.catch(() => undefined);
+  started.catch(() => undefined);
   return { name, pid: child.pid ?? 0, log, url, kill: async () => void (await end(child, 'SIGKILL')), stop: async () => end(child, 'SIGTERM') };
 };
 
