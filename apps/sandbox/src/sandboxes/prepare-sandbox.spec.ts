@@ -1,0 +1,66 @@
+import { beforeEach, describe, expect, it } from '@jest/globals';
+import { GatehouseError } from '@gatehouse/contracts';
+import { expectError } from '@gatehouse/testing';
+import { DriverError } from '../drivers/driver-error.js';
+import { type FakeBox, FakeDriver } from '../testing/fake-driver.js';
+import { prepareSandbox, type Preparation } from './prepare-sandbox.js';
+
+const plain: Preparation = { files: [], cwd: null, cwdDefault: '/home/user/workspace', setup: [], envs: {} };
+
+describe('prepareSandbox', () => {
+  let driver: FakeDriver;
+  let box: FakeBox;
+  beforeEach(() => {
+    driver = new FakeDriver();
+    box = driver.runs({ sandboxId: 'x', generation: 1 });
+  });
+  const prepare = (preparation: Partial<Preparation>, signal = new AbortController().signal) => prepareSandbox(box, { ...plain, ...preparation }, signal);
+
+  it('lays the files of the request over those of the agent, however their paths are spelled', async () => {
+    await prepare({ files: [{ 'a.txt': 'agent', 'b.txt': 'agent', '/srv/../etc/c': 'agent' }, [{ path: './x/../a.txt', content: 'request' }, { path: '/etc/c', content: 'ü' }]] });
+    expect(Object.fromEntries(box.written)).toEqual({ '/home/user/a.txt': 'request', '/home/user/b.txt': 'agent', '/etc/c': 'ü' });
+  });
+
+  it('makes the default working directory but runs setup at home', async () => {
+    await prepare({ setup: ['first', 'second'], envs: { A: '1' } });
+    expect(box.directories).toEqual(['/home/user/workspace']);
+    expect(box.commands).toMatchObject([
+      { command: 'first', cwd: '/home/user', env: { A: '1' }, timeoutMs: 120_000 },
+      { command: 'second', cwd: '/home/user', env: { A: '1' }, timeoutMs: 120_000 },
+    ]);
+  });
+
+  it('runs setup in the working directory that was given', async () => {
+    await prepare({ setup: ['make'], cwd: 'project' });
+    expect(box.directories).toEqual(['/home/user/project']);
+    expect(box.commands).toMatchObject([{ cwd: '/home/user/project' }]);
+  });
+
+  it('stops at the first setup command that fails and names it without its output', async () => {
+    driver.onExec = async ({ command }) => (command === 'b' ? { exitCode: 3, stderr: Buffer.from('planted-secret') } : {});
+    const error = await expectError(prepare({ setup: ['a', 'b', 'c'] }), 'sandbox_error');
+    expect(error.toEnvelope()).toEqual({ error: { code: 'sandbox_error', message: 'Setup command 2 exited with code 3', status: 500 } });
+    expect(box.commands.map(({ command }) => command)).toEqual(['a', 'b']);
+  });
+
+  it('says when a setup command ran out of time', async () => {
+    driver.onExec = async () => ({ timedOut: true, exitCode: 137 });
+    const error = await expectError(prepare({ setup: ['sleep 1000'] }), 'sandbox_error');
+    expect(error.toEnvelope()).toEqual({ error: { code: 'sandbox_error', message: 'Setup command 1 timed out after 120000 ms', status: 500, timedOut: true } });
+  });
+
+  it('fails when a file cannot be written, and when the box goes away', async () => {
+    box.files.write = async () => {
+      throw new DriverError('failed', 'The disk is full');
+    };
+    expect((await expectError(prepare({ files: [{ a: '' }] }), 'sandbox_error')).status).toBe(500);
+    box.end('crashed');
+    expect((await expectError(prepare({ setup: ['true'] }), 'sandbox_error')).status).toBe(503);
+  });
+
+  it('gives up when nobody wants the sandbox any more', async () => {
+    const reason = new GatehouseError('not_found', 'Sandbox not found');
+    await expect(prepare({ files: [{ a: '' }] }, AbortSignal.abort(reason))).rejects.toBe(reason);
+    expect(box.written.size).toBe(0);
+  });
+});
