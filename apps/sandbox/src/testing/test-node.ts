@@ -62,30 +62,28 @@ export class ManualTimers {
 
 export const testKeyRing = (): ReturnType<typeof parseKeyRing> => parseKeyRing(`test:${randomBytes(32).toString('base64')}`);
 
-/** The services of one node, put together as the module does. */
-export const makeNode = <Driver extends SandboxDriver = FakeDriver>(database: Database, driver?: Driver, { nodeId = `node-${uuidV4()}`, keyRing = testKeyRing(), after }: { nodeId?: string; keyRing?: ReturnType<typeof parseKeyRing>; after?: After } = {}) => {
+interface NodeOptions {
+  readonly nodeId?: string;
+  readonly keyRing?: ReturnType<typeof testKeyRing>;
+}
+
+/** The services of one node around a driver, put together as the module does. */
+export const assembleNode = <Driver extends SandboxDriver>(database: Database, driver: Driver, { nodeId = `node-${uuidV4()}`, keyRing = testKeyRing() }: NodeOptions = {}) => {
   const timers = new ManualTimers();
-  const used = (driver ?? new FakeDriver()) as Driver;
   const logger = createLogger({ service: 'sandbox', instance: nodeId, level: 'fatal' });
   const agentsStore = new AgentsStore(database);
   const sandboxesStore = new SandboxesStore(database);
   const rows = new NodeSandboxesStore(database, nodeId);
-  const boxes = new NodeBoxes(used, rows, INSTALLATION, logger, after ?? timers.after);
+  const boxes = new NodeBoxes(driver, rows, INSTALLATION, logger, timers.after);
   const removals = new RemoveSandboxes(boxes, rows, nodeId, logger);
   const provisioning = new ProvisionSandbox(sandboxesStore, rows, boxes, nodeId, keyRing, logger);
   const held = new HeldSandboxes(sandboxesStore, boxes, nodeId);
-  return {
-    nodeId,
-    keyRing,
-    timers,
-    driver: used,
-    rows,
-    boxes,
-    removals,
-    provisioning,
-    agents: new AgentsService(agentsStore, removals, keyRing, INSTALLATION),
-    sandboxes: new SandboxesService(agentsStore, sandboxesStore, rows, provisioning, held, removals, keyRing),
-    reconciling: new ReconcileNode(used, boxes, rows, removals, logger),
-  };
+  const agents = new AgentsService(agentsStore, removals, keyRing, INSTALLATION);
+  const sandboxes = new SandboxesService(agentsStore, sandboxesStore, rows, provisioning, held, removals, keyRing);
+  const reconciling = new ReconcileNode(driver, boxes, rows, removals, logger);
+  return { nodeId, keyRing, timers, driver, agentsStore, rows, boxes, provisioning, agents, sandboxes, reconciling };
 };
+
+/** A node whose boxes are only pretended. */
+export const makeNode = (database: Database, { driver = new FakeDriver(), ...options }: NodeOptions & { readonly driver?: FakeDriver } = {}) => assembleNode(database, driver, options);
 export type TestNode = ReturnType<typeof makeNode>;

@@ -1,0 +1,41 @@
+import { describe, expect, it, jest } from '@jest/globals';
+import { ConfigError, createLogger } from '@gatehouse/platform';
+import type { NodeBoxes } from './sandboxes/node-boxes.js';
+import type { ReconcileNode } from './sandboxes/reconcile-node.js';
+import type { RemoveSandboxes } from './sandboxes/remove-sandboxes.js';
+import { SandboxNode } from './sandbox-node.js';
+import { FakeDriver } from './testing/fake-driver.js';
+
+const makeSandboxNode = (stopOnShutdown = false) => {
+  const driver = new FakeDriver();
+  const close = jest.fn<NodeBoxes['close']>(async () => undefined);
+  const run = jest.fn(async () => undefined);
+  const parts = [{ close } as unknown as NodeBoxes, { run } as unknown as ReconcileNode, {} as RemoveSandboxes] as const;
+  const node = new SandboxNode(driver, ...parts, stopOnShutdown, createLogger({ service: 'sandbox', instance: 'spec', level: 'fatal' }));
+  return { driver, close, run, node };
+};
+
+describe('the life of a node', () => {
+  it('does not begin where sandboxes would not be held, and says all that is missing', async () => {
+    const { driver, run, node } = makeSandboxNode();
+    driver.problems = ['runc is not installed: apt-get install runc', 'cgroups cannot be made'];
+    const refusal = await node.onModuleInit().catch((error: unknown) => error);
+    expect(refusal).toBeInstanceOf(ConfigError);
+    expect((refusal as ConfigError).problems).toEqual(driver.problems.map(problem => `sandboxes cannot run on this node: ${problem}`));
+    expect(run).not.toHaveBeenCalled();
+  });
+
+  it('begins with a reconciliation', async () => {
+    const { run, node } = makeSandboxNode();
+    await node.onModuleInit();
+    expect(run).toHaveBeenCalledTimes(1);
+    await node.onApplicationShutdown();
+  });
+
+  it.each([true, false])('ends its boxes only where it is told to: %s', async stopOnShutdown => {
+    const { close, node } = makeSandboxNode(stopOnShutdown);
+    await node.onModuleInit();
+    await node.onApplicationShutdown();
+    expect(close).toHaveBeenCalledWith({ stop: stopOnShutdown });
+  });
+});
