@@ -45,13 +45,14 @@ test('leftovers are ended, and a recycled process id among them is not', async (
   bystander.kill('SIGKILL');
 });
 
-test('children die with a parent that was killed', { skip: process.platform !== 'linux' }, async () => {
+test('children die with a parent that was killed', { skip: process.platform !== 'linux' }, async t => {
   const script = `
     import { Children } from ${JSON.stringify(import.meta.resolve('./children.mjs'))};
     const child = new Children(${JSON.stringify(join(dir, 'orphans.json'))}).spawn('sleeper', ['sleep', '30'], { stdio: 'ignore' });
-    console.log(child.pid);
+    process.stdout.write(String(child.pid));
     setInterval(() => {}, 1000);`;
   const parent = spawn(process.execPath, ['--input-type=module', '-e', script], { stdio: ['ignore', 'pipe', 'inherit'] });
+  t.after(() => parent.kill('SIGKILL'));
   const [pid] = await once(parent.stdout, 'data');
   const child = await until(() => commandOf(Number(pid)) === 'sleep' && identify(Number(pid)), { deadlineMs: 5_000 });
   parent.kill('SIGKILL');

@@ -7,5 +7,5 @@ import { root } from './workspace.mjs';
 const files = readdirSync(join(root, 'tools')).filter(name => name.endsWith('.test.mjs')).map(name => join('tools', name));
 const reporters = [['spec', 'stdout'], ['./tools/node-totals-reporter.mjs', 'stderr']];
 const options = reporters.flatMap(([reporter, destination]) => [`--test-reporter=${reporter}`, `--test-reporter-destination=${destination}`]);
-const { status } = spawnSync(process.execPath, ['--test', ...options, ...files], { cwd: root, stdio: 'inherit' });
+const { status } = spawnSync(process.execPath, ['--test', '--test-timeout=60000', ...options, ...files], { cwd: root, stdio: 'inherit' });
 process.exitCode = status ?? 1;
