@@ -50,9 +50,16 @@ export class HttpErrorFilter implements ExceptionFilter {
   /** Also the error handler of Fastify itself: hooks and body parsers do not pass through Nest. */
   send(thrown: unknown, request: FastifyRequest, reply: FastifyReply): FastifyReply {
     const error = contractErrorOf(thrown);
-    if (error.status >= 500) this.logger.error({ requestId: request.id, method: request.method, route: request.routeOptions.url, code: error.code, status: error.status, err: error.cause ?? error }, 'request failed');
+    if (error.status >= 500) this.log(error, request);
     if (error.retryAfter !== undefined) void reply.header('retry-after', String(error.retryAfter));
     return reply.code(error.status).type('application/json; charset=utf-8').send(JSON.stringify(error.toEnvelope()));
+  }
+
+  /** A failure without a cause came from a service, in whose log the cause stands under the same request id. */
+  private log({ code, message, status, cause }: GatehouseError, { id: requestId, method, routeOptions }: FastifyRequest): void {
+    const fields = { requestId, method, route: routeOptions.url, code, status, ...(cause === undefined ? { reason: message } : { err: cause }) };
+    if (status === 503) this.logger.warn(fields, 'request failed: something is unavailable');
+    else this.logger.error(fields, 'request failed');
   }
 
   /** Answers bytes that never became a request, and closes the connection. */
