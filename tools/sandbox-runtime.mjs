@@ -37,7 +37,7 @@ function isExecutable(path) {
   try {
     accessSync(path, constants.X_OK);
     return true;
-  } catch (_missing) {
+  } catch {
     return false;
   }
 }

@@ -35,6 +35,8 @@ export class LocalBox implements SandboxHandle {
   private ending: Promise<void> | undefined;
   private ended: ExitReason | undefined;
   private paused = false;
+  /** Until then a failure is that of the start or the adoption, which clears up itself. */
+  private begun = false;
   private oomKillsSeen = 0;
 
   constructor(
@@ -55,10 +57,12 @@ export class LocalBox implements SandboxHandle {
     else await this.client.health(1_000);
     this.oomKillsSeen = await this.context.cgroups.oomKills(this.ref.slot);
     this.stopWatching = await this.client.watch(() => void this.vanished());
+    this.begun = true;
   }
 
-  /** Lets go of the sandbox without ending it. */
+  /** Lets go of the sandbox without ending it; this handle is of no use afterwards. */
   release(): void {
+    this.ending ??= Promise.resolve();
     this.stopWatching();
     this.socket.close();
   }
@@ -160,7 +164,7 @@ export class LocalBox implements SandboxHandle {
   }
 
   private violated(error: Error): void {
-    if (this.ending) return;
+    if (this.ending || !this.begun) return;
     this.context.log.warn({ ...this.ref, err: error }, 'sandbox agent is lost, ending the sandbox');
     void this.end('lost').catch(() => undefined); // logged there
   }

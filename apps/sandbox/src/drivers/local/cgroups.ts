@@ -84,7 +84,7 @@ async function sweepTree(cgroup: string): Promise<void> {
   const deadline = performance.now() + SWEEP_TIMEOUT_MS;
   for (const child of await children(cgroup)) await sweepTree(join(cgroup, child));
   while (existsSync(cgroup)) {
-    await writeFile(join(cgroup, 'freezer.state'), 'THAWED', { flag: 'r+' }).catch(ignoring('ENOENT', 'EACCES', 'EPERM', 'EINVAL'));
+    await writeFile(join(cgroup, 'freezer.state'), 'THAWED', { flag: 'r+' }).catch(ignoring('ENOENT', 'ENODEV', 'EACCES', 'EPERM', 'EINVAL'));
     const pids = await readFile(join(cgroup, 'cgroup.procs'), 'latin1').catch(ignoring('ENOENT', 'ENODEV'));
     for (const pid of pids?.split('\n').filter(Boolean) ?? []) sendKill(Number(pid));
     const removed = await rmdir(cgroup).then(() => true, ignoring('EBUSY', 'ENOENT'));

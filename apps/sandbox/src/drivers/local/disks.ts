@@ -3,7 +3,7 @@ import { chown, mkdir, readdir, readFile, rename, rm, stat, writeFile } from 'no
 import { basename, join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { DriverError } from '../driver-error.js';
-import { BlankImage } from './blank-image.js';
+import { BlankImages } from './blank-image.js';
 import { bootId } from './host-process.js';
 import type { Layout } from './layout.js';
 import { runTool } from './run-tool.js';
@@ -36,20 +36,21 @@ interface DiskMeta {
  */
 export class Disks {
   private readonly metas = new Map<string, DiskMeta>();
-  private readonly blanks = new Map<number, Promise<BlankImage>>();
+  private readonly blanks: BlankImages;
   readonly quota = existsSync('/dev/loop-control');
 
   constructor(
     private readonly layout: Layout,
     private readonly uidBase: number,
-  ) {}
+  ) {
+    this.blanks = new BlankImages(layout.disks);
+  }
 
   /** Learns which disks and id ranges exist. Once, before anything else. */
   async open(): Promise<void> {
     for (const directory of [this.layout.disks, this.layout.homes]) await mkdir(directory, { recursive: true, mode: 0o711 });
     for (const name of await readdir(this.layout.disks)) {
       if (name.endsWith('.json')) this.metas.set(basename(name, '.json'), JSON.parse(await readFile(join(this.layout.disks, name), 'utf8')) as DiskMeta);
-      else if (name.startsWith('blank-')) await rm(join(this.layout.disks, name), { recursive: true }); // a kill while one was made
     }
   }
 
@@ -64,7 +65,7 @@ export class Disks {
     meta.bootId = bootId;
     await this.saveMeta(sandboxId, meta);
     if (!this.quota) return { uidBase: meta.uidBase, image: null, home: await this.directory(sandboxId, meta) };
-    if (!existsSync(image)) await this.makeImage(image, meta.sizeBytes);
+    if (!existsSync(image)) await this.blanks.copyTo(image, meta.sizeBytes);
     return { uidBase: meta.uidBase, image, home: null };
   }
 
@@ -87,18 +88,6 @@ export class Disks {
       if (performance.now() > deadline) throw new DriverError('unavailable', 'The disk of the sandbox is still in use');
       await delay(2);
     }
-  }
-
-  private async makeImage(path: string, sizeBytes: number): Promise<void> {
-    let blank = this.blanks.get(sizeBytes);
-    if (!blank) {
-      blank = BlankImage.make(sizeBytes, this.layout.disks);
-      this.blanks.set(sizeBytes, blank);
-      blank.catch(() => this.blanks.delete(sizeBytes));
-    }
-    await rm(`${path}.tmp`, { force: true });
-    await (await blank).writeTo(`${path}.tmp`);
-    await rename(`${path}.tmp`, path);
   }
 
   private async directory(sandboxId: string, { uidBase }: DiskMeta): Promise<string> {

@@ -2,7 +2,7 @@ import { describe, expect, test } from '@jest/globals';
 import { DriverError } from '../driver-error.js';
 import { StartGate } from './start-gate.js';
 
-const never = new AbortController().signal;
+const never = () => new AbortController().signal;
 
 function held(): { work: () => Promise<void>; release: () => void } {
   let release!: () => void;
@@ -21,7 +21,7 @@ describe('the start gate', () => {
           most = Math.max(most, ++running);
           await new Promise(resolve => setImmediate(resolve));
           running--;
-        }, never),
+        }, never()),
       ),
     );
     expect(most).toBe(3);
@@ -31,29 +31,29 @@ describe('the start gate', () => {
   test('refuses who waited too long and keeps its place for the next', async () => {
     const gate = new StartGate(1, 1);
     const first = held();
-    const running = gate.run(first.work, never);
-    await expect(gate.run(async () => 1, never)).rejects.toMatchObject(new DriverError('no-capacity', 'Too many sandboxes are starting'));
+    const running = gate.run(first.work, never());
+    await expect(gate.run(async () => 1, never())).rejects.toMatchObject(new DriverError('no-capacity', 'Too many sandboxes are starting'));
     first.release();
     await running;
-    await expect(gate.run(async () => 2, never)).resolves.toBe(2);
+    await expect(gate.run(async () => 2, never())).resolves.toBe(2);
   });
 
   test('forgets who gave up waiting', async () => {
     const gate = new StartGate(1, 5_000);
     const first = held();
-    const running = gate.run(first.work, never);
+    const running = gate.run(first.work, never());
     const patience = new AbortController();
     const waiting = gate.run(async () => 1, patience.signal);
     patience.abort(new Error('the caller left'));
     await expect(waiting).rejects.toThrow('the caller left');
     first.release();
     await running;
-    await expect(gate.run(async () => 2, never)).resolves.toBe(2);
+    await expect(gate.run(async () => 2, never())).resolves.toBe(2);
   });
 
   test('passes the place on after a failure', async () => {
     const gate = new StartGate(1, 5_000);
-    await expect(gate.run(() => Promise.reject(new Error('broken')), never)).rejects.toThrow('broken');
-    await expect(gate.run(async () => 3, never)).resolves.toBe(3);
+    await expect(gate.run(() => Promise.reject(new Error('broken')), never())).rejects.toThrow('broken');
+    await expect(gate.run(async () => 3, never())).resolves.toBe(3);
   });
 });

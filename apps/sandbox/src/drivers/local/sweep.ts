@@ -1,5 +1,6 @@
 import { readdir, readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
 import { listSlots, removeBoxDirectory } from './box-files.js';
 import type { Cgroups } from './cgroups.js';
 import { findByEnvironment, killAndWait } from './host-process.js';
@@ -9,6 +10,8 @@ import { STARTER_MARK, type OciRuntime } from './runtime.js';
 
 const KILL_TIMEOUT_MS = 5_000;
 const UMOUNT_TIMEOUT_MS = 10_000;
+const ORPHAN_LOOKS = 3;
+const ORPHAN_PAUSE_MS = 5;
 
 export interface SweepContext {
   nodeId: string;
@@ -22,8 +25,13 @@ export interface SweepContext {
  * process starts any of its own.
  */
 export async function killOrphanedStarts({ nodeId }: SweepContext): Promise<void> {
-  const starters = await findByEnvironment(STARTER_MARK, nodeId);
-  await Promise.all(starters.map(starter => killAndWait(starter, KILL_TIMEOUT_MS)));
+  // A process has no environment for a moment while it executes its next program: one look may miss it.
+  for (let emptyLooks = 0; emptyLooks < ORPHAN_LOOKS; emptyLooks++) {
+    const starters = await findByEnvironment(STARTER_MARK, nodeId);
+    if (starters.length > 0) emptyLooks = 0;
+    await Promise.all(starters.map(starter => killAndWait(starter, KILL_TIMEOUT_MS)));
+    await delay(ORPHAN_PAUSE_MS);
+  }
 }
 
 /**

@@ -1,0 +1,138 @@
+import { readFile, writeFile } from 'node:fs/promises';
+import { DriverError } from '../driver-error.js';
+import type { SandboxSpec } from '../sandbox.driver.js';
+import { AgentSocket } from './agent-socket.js';
+import { LocalBox } from './box.js';
+import { loadMeta, makeBoxDirectories, saveMeta } from './box-files.js';
+import { makeBundle } from './bundle.js';
+import type { Cgroups } from './cgroups.js';
+import { cgroupVersion } from './cgroups.js';
+import { COMMAND_UID, type Disks } from './disks.js';
+import { bootId, identify, isAlive, killAndWait, type ProcessIdentity } from './host-process.js';
+import { newSlot, type BoxMeta, type Layout } from './layout.js';
+import type { DriverLogger } from './options.js';
+import { READY_FD, type OciRuntime } from './runtime.js';
+import { seccompProfile } from './seccomp-profile.js';
+import { sweepSlot, type SweepContext } from './sweep.js';
+import type { Templates } from './templates.js';
+
+const KILL_TIMEOUT_MS = 5_000;
+
+export interface StarterParts {
+  nodeId: string;
+  layout: Layout;
+  disks: Disks;
+  templates: Templates;
+  cgroups: Cgroups;
+  runtime: OciRuntime;
+  log: DriverLogger;
+  startTimeoutMs: number;
+  agentTimeoutMs: number;
+  /** Settles with the directory the agent runs from, once the node is ready for starts. */
+  prepared: Promise<string>;
+}
+
+/** Brings boxes up, takes over those a former service left, and clears away what is left of any. */
+export class BoxStarter {
+  /** Slots of this process; whatever else is found belongs to nobody. */
+  readonly ownSlots = new Set<string>();
+  private readonly seccomp = seccompProfile();
+  private readonly sweeping: SweepContext;
+
+  constructor(private readonly parts: StarterParts) {
+    this.sweeping = parts;
+  }
+
+  /** Either a box that answers or nothing at all. */
+  async start(spec: SandboxSpec, signal: AbortSignal): Promise<LocalBox> {
+    const slot = newSlot();
+    this.ownSlots.add(slot);
+    const deadline = AbortSignal.timeout(this.parts.startTimeoutMs);
+    try {
+      return await this.bringUp(spec, slot, AbortSignal.any([signal, deadline]));
+    } catch (error) {
+      await this.sweep(slot).catch((err: unknown) => this.parts.log.error({ slot, err }, 'a failed start could not be cleared away'));
+      signal.throwIfAborted();
+      if (error instanceof DriverError) throw error;
+      throw deadline.aborted ? new DriverError('timed-out', 'The sandbox did not start in time', error) : new DriverError('failed', 'The sandbox did not start', error);
+    }
+  }
+
+  /** null unless the slot holds a container of this boot that answers. */
+  async adopt(slot: string): Promise<LocalBox | null> {
+    const meta = await loadMeta(this.parts.layout.box(slot));
+    if (!meta?.pid || !meta.startTicks || meta.bootId !== bootId) return null;
+    const init = { pid: meta.pid, startTicks: meta.startTicks };
+    if (!(await isAlive(init))) return null;
+    const box = await this.begin(meta, init);
+    this.ownSlots.add(slot);
+    return box;
+  }
+
+  /** Ends whatever runs in a slot and removes every trace of it but the disk. */
+  async sweep(slot: string): Promise<void> {
+    await sweepSlot(this.sweeping, slot);
+    this.ownSlots.delete(slot);
+  }
+
+  private async bringUp(spec: SandboxSpec, slot: string, signal: AbortSignal): Promise<LocalBox> {
+    const { layout, cgroups, runtime, disks, nodeId, prepared } = this.parts;
+    const { sandboxId, generation, template, limits } = spec;
+    const agentRuntimeDir = await prepared;
+    const paths = layout.box(slot);
+    const disk = await disks.acquire(sandboxId, limits.diskBytes);
+    const meta: BoxMeta = { sandboxId, slot, generation, template, limits, nodeId, uidBase: disk.uidBase, bootId };
+    await makeBoxDirectories(paths, disk.uidBase);
+    await saveMeta(paths, meta);
+    const bundle = makeBundle({
+      template: this.parts.templates.find(template),
+      seccomp: this.seccomp,
+      limits,
+      uidBase: disk.uidBase,
+      cgroupsPath: cgroups.pathOf(slot),
+      agentRuntimeDir,
+      homeDir: disk.home ?? `${paths.disk}/home`,
+      agentDir: paths.agent,
+      egressDir: paths.egress,
+      readyFd: READY_FD,
+    });
+    await writeFile(paths.config, JSON.stringify(bundle));
+    await runtime.start({ slot, paths, image: disk.image, homeOwner: disk.uidBase + COMMAND_UID }, signal);
+
+    const init = await identify(Number(await readFile(paths.pid, 'latin1')));
+    if (!init) throw new Error('the container ended right after its start');
+    await saveMeta(paths, { ...meta, ...init });
+    if (cgroupVersion === 2) await cgroups.delegate(slot, disk.uidBase);
+    const box = await this.begin(meta, init, { env: spec.env, ...(cgroupVersion === 2 && { delegatedCgroup: { commandMemoryBytes: limits.memoryBytes } }) });
+    if (signal.aborted) box.release();
+    signal.throwIfAborted();
+    return box;
+  }
+
+  private async begin({ sandboxId, generation, slot }: BoxMeta, init: ProcessIdentity, configuration?: Parameters<LocalBox['begin']>[0]): Promise<LocalBox> {
+    const { layout, runtime, cgroups, log, agentTimeoutMs, disks } = this.parts;
+    const socket = new AgentSocket(layout.box(slot).agentSocket);
+    const box = new LocalBox({ sandboxId, generation, slot }, socket, {
+      runtime,
+      cgroups,
+      log,
+      agentTimeoutMs,
+      tearDown: () => this.tearDown(slot, init),
+      removeDisk: () => disks.remove(sandboxId),
+    });
+    try {
+      await box.begin(configuration);
+      return box;
+    } catch (error) {
+      box.release();
+      throw error;
+    }
+  }
+
+  /** pid 1 takes its whole namespace with it; after that the runtime has nothing left to poll for. */
+  private async tearDown(slot: string, init: ProcessIdentity): Promise<void> {
+    await this.parts.cgroups.thaw(slot).catch(() => undefined); // gone already
+    await killAndWait(init, KILL_TIMEOUT_MS);
+    await this.sweep(slot);
+  }
+}
