@@ -228,7 +228,8 @@ export interface AgentVersion {
 export const agentsRpc = rpcContract('sandbox', 'agents', {
   list: rpc(PageQuery).returns<Page<Agent>>().throws('validation_error'),
   get: rpc(AgentRef).returns<Agent>().throws('not_found'),
-  put: rpc(PutAgent).returns<{ agent: Agent; created: boolean }>().throws('validation_error').sealing('envs'),
+  /** Writers of one slug take turns. */
+  put: rpc(PutAgent).returns<{ agent: Agent; created: boolean }>().throws('validation_error').within(15_000).sealing('envs'),
   delete: rpc(AgentRef).returns<void>().throws('not_found').within(30_000),
   versions: rpc(ListAgentVersions).returns<Page<AgentVersion>>().throws('not_found', 'validation_error'),
   rollback: rpc(RollbackAgent).returns<Agent>().throws('not_found', 'conflict'),
