@@ -116,10 +116,10 @@ describe('agents', () => {
     expect((await expectError(node.agents.rollback(caller, { slug: 'never', version: 1 }), 'not_found')).message).toBe('Agent not found');
   });
 
-  it.each(['another team', 'no agent', 'a slug that cannot be one'])('of %s are not there', async whose => {
+  it.each(['another team', 'no agent', 'a slug that cannot be one', 'a slug with NUL'])('of %s are not there', async whose => {
     const owner = makeCaller();
     await put(owner, 'mine');
-    const [caller, slug] = whose === 'another team' ? [makeCaller(), 'mine'] : [owner, whose === 'no agent' ? 'nobody' : 'NOT A SLUG'];
+    const [caller, slug] = whose === 'another team' ? [makeCaller(), 'mine'] : [owner, whose === 'no agent' ? 'nobody' : whose === 'a slug with NUL' ? 'a\0b' : 'NOT A SLUG'];
     for (const attempt of [
       () => node.agents.get(caller, { slug }),
       () => node.agents.delete(caller, { slug }),

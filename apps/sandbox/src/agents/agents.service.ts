@@ -5,6 +5,7 @@ import {
   type AgentVersion,
   type Caller,
   GatehouseError,
+  isAgentSlug,
   type ListAgentVersions,
   notFound,
   type Page,
@@ -29,7 +30,12 @@ import { agentDefinition } from './agent-definition.js';
 import { agentVersionView, agentView } from './agent-view.js';
 import { AgentsStore } from './agents.store.js';
 
-/** Agents and their versions (spec 4). A slug that cannot be one is an agent that does not exist. */
+/** What cannot be a slug is an agent that does not exist; some of it Postgres would not even take as a text. */
+const mustBeSlug = (slug: string): void => {
+  if (!isAgentSlug(slug)) throw notFound('Agent');
+};
+
+/** Agents and their versions (spec 4). */
 @RpcService(agentsRpc)
 export class AgentsService implements RpcHandlers<typeof agentsRpc> {
   /** Writers of one slug wait here rather than each on a connection of its own behind the row's lock. */
@@ -50,6 +56,7 @@ export class AgentsService implements RpcHandlers<typeof agentsRpc> {
   }
 
   async get({ teamId }: Caller, { slug }: AgentRef): Promise<Agent> {
+    mustBeSlug(slug);
     const row = await this.agents.find(teamId, slug);
     if (row === null) throw notFound('Agent');
     return agentView(row);
@@ -74,6 +81,7 @@ export class AgentsService implements RpcHandlers<typeof agentsRpc> {
 
   /** Also deletes its sandboxes and threads. Boxes on other nodes end when those look for removals. */
   async delete({ teamId }: Caller, { slug }: AgentRef): Promise<void> {
+    mustBeSlug(slug);
     const removals = await this.writers.run(`${teamId}/${slug}`, () => this.agents.delete(teamId, slug));
     if (removals === null) throw notFound('Agent');
     await this.removals.finish(removals);
@@ -81,6 +89,7 @@ export class AgentsService implements RpcHandlers<typeof agentsRpc> {
 
   /** Highest first. */
   async versions({ teamId }: Caller, { slug, limit = PAGE_LIMIT_DEFAULT, cursor }: ListAgentVersions): Promise<Page<AgentVersion>> {
+    mustBeSlug(slug);
     const cursors = highestFirst('agent-versions', { teamId, slug });
     const rows = await this.agents.versions(teamId, slug, cursors.decode(cursor), limit + 1);
     if (rows === null) throw notFound('Agent');
@@ -89,6 +98,7 @@ export class AgentsService implements RpcHandlers<typeof agentsRpc> {
 
   /** Activates an older version; makes none. */
   async rollback({ teamId }: Caller, { slug, version }: RollbackAgent): Promise<Agent> {
+    mustBeSlug(slug);
     const row = await this.writers.run(`${teamId}/${slug}`, () => this.agents.activate(teamId, slug, version));
     if (row === 'agent-missing') throw notFound('Agent');
     if (row === 'version-missing') throw notFound('Version');

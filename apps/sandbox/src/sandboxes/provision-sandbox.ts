@@ -9,12 +9,18 @@ import { agentPlace, openEnvs, sandboxPlace, sealEnvs } from '../envs/sealed-env
 import { ENV_KEYS, LOGGER, NODE_ID } from '../tokens.js';
 import { NodeBoxes, type Started } from './node-boxes.js';
 import { NodeSandboxesStore } from './node-sandboxes.store.js';
-import { prepareSandbox } from './prepare-sandbox.js';
+import { type Preparation, prepareSandbox } from './prepare-sandbox.js';
 import { FIRST_GENERATION } from './sandbox-state.js';
 import { SandboxesStore } from './sandboxes.store.js';
 
 /** A sandbox to be made; `sandboxId` is chosen by us, or in a chat by the caller. */
 export type SandboxRequest = Omit<CreateSandbox, 'agent'> & { readonly sandboxId: string };
+
+interface Life {
+  readonly id: string;
+  readonly generation: number;
+  readonly createdAt: Date;
+}
 
 /** Makes new sandboxes on this node: the row first, then the box, its files, its setup. */
 @Injectable()
@@ -34,43 +40,47 @@ export class ProvisionSandbox {
    * @throws GatehouseError `sandbox_error` 503 when it cannot be started, 500 when files or setup fail; `not_found` when its agent is deleted meanwhile
    */
   async create(agent: AgentForSandbox, request: SandboxRequest, signal: AbortSignal): Promise<CreatedSandbox> {
-    const life = { id: uuidV7(), generation: FIRST_GENERATION };
-    let createdAt = new Date(0);
+    const life: Life = { id: uuidV7(), generation: FIRST_GENERATION, createdAt: new Date() };
     await this.boxes.create(life.id, signal, async aborted => {
-      createdAt = await this.writeRow(agent, request, life);
+      await this.writeRow(agent, request, life);
       return this.provision(agent, request, life, aborted);
     });
-    return { id: request.sandboxId, sandboxId: request.sandboxId, status: 'active', createdAt: createdAt.toISOString() };
+    return { id: request.sandboxId, sandboxId: request.sandboxId, status: 'active', createdAt: life.createdAt.toISOString() };
   }
 
-  private async writeRow({ id: agentId, teamId, version }: AgentForSandbox, request: SandboxRequest, { id, generation }: { id: string; generation: number }): Promise<Date> {
-    const { sandboxId, timeoutMs = null, networkAllowOut = [], networkDenyOut = [], envs = {}, metadata = {}, externalUserId = null } = request;
-    const sealed = await sealEnvs(this.envKeys, envs, sandboxPlace(teamId, id));
-    const createdAt = await this.sandboxes.create({
-      ...{ id, sandboxId, teamId, agentId, agentVersion: version, nodeId: this.nodeId, generation },
-      ...{ timeoutMs, networkAllowOut, networkDenyOut, envs: sealed, metadata, externalUserId },
-    });
-    if (createdAt === null) throw notFound('Agent');
-    return createdAt;
+  private async writeRow(agent: AgentForSandbox, request: SandboxRequest, life: Life): Promise<void> {
+    const { sandboxId, timeoutMs = null, networkAllowOut = [], networkDenyOut = [], metadata = {}, externalUserId = null } = request;
+    const { teamId, id: agentId, version: agentVersion } = agent;
+    const envs = await sealEnvs(this.envKeys, request.envs ?? {}, sandboxPlace(teamId, life.id));
+    const choices = { timeoutMs, networkAllowOut, networkDenyOut, envs, metadata, externalUserId };
+    if (!(await this.sandboxes.create({ ...life, sandboxId, teamId, agentId, agentVersion, nodeId: this.nodeId, ...choices }))) throw notFound('Agent');
   }
 
-  private async provision(agent: AgentForSandbox, request: SandboxRequest, life: { id: string; generation: number }, signal: AbortSignal): Promise<Started> {
+  private async provision(agent: AgentForSandbox, request: SandboxRequest, life: Life, signal: AbortSignal): Promise<Started> {
     const { sandbox } = agent.definition;
-    let handle: SandboxHandle | undefined;
+    let started: Started | undefined;
     try {
-      const started = await this.boxes.start(life.id, { generation: life.generation, timeoutMs: request.timeoutMs ?? sandbox.timeoutMs, size: sandbox }, signal);
-      handle = started.handle;
-      const envs = { ...(await openEnvs(this.envKeys, agent.envs, agentPlace(agent.teamId, agent.id, agent.version))), ...request.envs };
-      const files = [sandbox.files, request.files ?? {}];
-      await prepareSandbox(handle, { files, cwd: sandbox.cwd, cwdDefault: CWD_DEFAULT, setup: [...sandbox.setup, ...(request.setup ?? [])], envs }, signal);
+      started = await this.boxes.start(life.id, { generation: life.generation, timeoutMs: request.timeoutMs ?? sandbox.timeoutMs, size: sandbox }, signal);
+      await prepareSandbox(started.handle, await this.preparation(agent, request), signal);
       if (!(await this.rows.apply('ready', life))) throw notFound('Sandbox');
       return started;
     } catch (error) {
-      await this.discard(life.id, handle);
+      await this.discard(life.id, started?.handle);
       // Why it was given up says more than what that broke.
       if (signal.aborted) throw signal.reason instanceof GatehouseError ? signal.reason : sandboxUnavailable('The sandbox was not ready in time', error);
       throw error;
     }
+  }
+
+  private async preparation({ id, teamId, version, definition: { sandbox }, envs }: AgentForSandbox, request: SandboxRequest): Promise<Preparation> {
+    const ofAgent = await openEnvs(this.envKeys, envs, agentPlace(teamId, id, version));
+    return {
+      files: [sandbox.files, request.files ?? {}],
+      cwd: sandbox.cwd,
+      cwdDefault: CWD_DEFAULT,
+      setup: [...sandbox.setup, ...(request.setup ?? [])],
+      envs: { ...ofAgent, ...request.envs },
+    };
   }
 
   /** What cannot be cleared away now is known as a removal, or as a row that no box belongs to, and cleared away later. */

@@ -55,6 +55,7 @@ export interface NewSandbox {
   readonly agentVersion: number;
   readonly nodeId: string;
   readonly generation: number;
+  readonly createdAt: Date;
   /** Null, and empty lists: the agent's. */
   readonly timeoutMs: number | null;
   readonly networkAllowOut: readonly string[];
@@ -123,19 +124,19 @@ export class SandboxesStore {
 
   /**
    * Writes the row, status `creating`.
-   * @returns when it was made; null when the agent is gone or uses this id already
+   * @returns false when the agent is gone or uses this id already
    */
-  async create(sandbox: NewSandbox): Promise<Date | null> {
-    const { id, sandboxId, teamId, agentId, agentVersion, nodeId, generation, timeoutMs, networkAllowOut, networkDenyOut, envs, metadata, externalUserId } = sandbox;
+  async create(sandbox: NewSandbox): Promise<boolean> {
+    const { id, sandboxId, teamId, agentId, agentVersion, nodeId, generation, createdAt, timeoutMs, networkAllowOut, networkDenyOut, envs, metadata, externalUserId } = sandbox;
     // Locks the agent's row against its deletion, which must see this sandbox or come before it.
-    const [row] = await this.database.$queryRaw<{ createdAt: Date }[]>`
+    const written = await this.database.$executeRaw`
       INSERT INTO sandbox.sandboxes
-        (id, sandbox_id, team_id, agent_id, agent_version, node_id, generation, timeout_ms, network_allow_out, network_deny_out, envs, metadata, external_user_id)
-      SELECT ${id}::uuid, ${sandboxId}, team_id, id, ${agentVersion}::int, ${nodeId}, ${generation}::int, ${timeoutMs}::int, ${[...networkAllowOut]}::text[], ${[...networkDenyOut]}::text[],
+        (id, sandbox_id, team_id, agent_id, agent_version, node_id, generation, created_at, updated_at, timeout_ms, network_allow_out, network_deny_out, envs, metadata, external_user_id)
+      SELECT ${id}::uuid, ${sandboxId}, team_id, id, ${agentVersion}::int, ${nodeId}, ${generation}::int, ${createdAt}::timestamptz, ${createdAt}::timestamptz,
+        ${timeoutMs}::int, ${[...networkAllowOut]}::text[], ${[...networkDenyOut]}::text[],
         ${envs === null ? null : JSON.stringify(envs)}::jsonb, ${JSON.stringify(metadata)}::jsonb, ${externalUserId}::text
       FROM sandbox.agents WHERE id = ${agentId}::uuid AND team_id = ${teamId}::uuid FOR KEY SHARE
-      ON CONFLICT (agent_id, sandbox_id) DO NOTHING
-      RETURNING created_at AS "createdAt"`;
-    return row?.createdAt ?? null;
+      ON CONFLICT (agent_id, sandbox_id) DO NOTHING`;
+    return written === 1;
   }
 }
