@@ -1,4 +1,4 @@
-import { mkdirSync, readdirSync, rmdirSync } from 'node:fs';
+import { mkdirSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { cloneId, stateDir } from './workspace.mjs';
@@ -34,15 +34,6 @@ export const STOP_ORDER = [['gateway'], ['sandbox'], ['egress', 'vault', 'budget
 export const sandboxRunDir = process.getuid?.() === 0 ? `/run/gatehouse-${cloneId}` : join(process.env.XDG_RUNTIME_DIR ?? tmpdir(), `gatehouse-${cloneId}`);
 
 export const makeSandboxRunDir = () => mkdirSync(sandboxRunDir, { recursive: true, mode: 0o711 });
-
-/** Leaves it when something is still in there. */
-export function removeSandboxRunDir() {
-  try {
-    if (readdirSync(sandboxRunDir).length === 0) rmdirSync(sandboxRunDir);
-  } catch (error) {
-    if (error.code !== 'ENOENT') throw error;
-  }
-}
 
 /** What npm adds for its own scripts is no business of a server, and a long list in every crash report. */
 const inherited = () => Object.fromEntries(Object.entries(process.env).filter(([name]) => !/^(npm_|INIT_CWD$)/i.test(name)));

@@ -1,6 +1,6 @@
 import './node-version.mjs';
 import { join } from 'node:path';
-import { apps, makeSandboxRunDir, removeSandboxRunDir, STOP_ORDER } from './apps.mjs';
+import { apps, makeSandboxRunDir, STOP_ORDER } from './apps.mjs';
 import { build } from './build.mjs';
 import { Children, endLeftovers } from './children.mjs';
 import { endCommands } from './commands.mjs';
@@ -23,6 +23,7 @@ import { stateDir } from './workspace.mjs';
 
 // npm start: from a bare clone to a running Gatehouse, and back to nothing at Ctrl-C.
 const READY_MS = 90_000;
+const ASK_ANYWAY_MS = 5_000;
 const began = performance.now();
 const host = process.env.HOST || '127.0.0.1';
 const port = Number(process.env.PORT || 3000);
@@ -33,10 +34,12 @@ const children = new Children(recordFile);
 /** @type {'starting' | 'ready' | 'stopping'} */
 let state = 'starting';
 let holdsLock = false;
+let askedAt = performance.now();
 /** @type {Supervisor | undefined} */
 let supervisor;
 
 async function start() {
+  if (!Number.isInteger(port) || port < 1 || port > 65_535) throw new Error(`PORT must be a number from 1 to 65535, not "${process.env.PORT}"`);
   await acquireLauncherLock(() => ({ pid: process.pid, url, state }));
   holdsLock = true;
   const left = await endLeftovers(recordFile);
@@ -54,6 +57,7 @@ async function start() {
 
   await step('Gatehouse is up', () => startApps(apps({ services, secrets: devSecrets(), runtime, host, port })));
   const key = await step('Demo team, key and agent', () => ensureDemo(url, services));
+  if (isStopping()) return;
   state = 'ready';
   printSummary({ url, key, devEnvFile, elapsedMs: performance.now() - began });
 }
@@ -63,18 +67,21 @@ async function startApps(all) {
     colour: process.stdout.isTTY === true && !process.env.NO_COLOR,
     raw: process.env.LOG_FORMAT === 'json',
   });
-  let gaveUp = false;
-  supervisor = new Supervisor(children, {
-    format,
-    write: note,
-    giveUp: () => {
-      gaveUp = true;
-      void stop(1);
-    },
-  });
+  supervisor = new Supervisor(children, { format, write: note, giveUp: () => void stop(1) });
+  askedAt = performance.now();
   for (const app of all) supervisor.start(app);
-  const ready = await until(() => gaveUp || state === 'stopping' || answersReady(), { deadlineMs: READY_MS, everyMs: 50 });
-  if (!ready) throw new Error(`${url}/ready has not answered for ${READY_MS / 1000} s.`);
+  const ready = await until(() => isStopping() || (worthAsking() && answersReady()), { deadlineMs: READY_MS, everyMs: 50 });
+  if (isStopping()) throw new Error('Stopped before it was up.');
+  if (!ready) throw new Error(`${url}/ready has not answered well for ${READY_MS / 1000} s.`);
+}
+
+const isStopping = () => state === 'stopping';
+
+/** Each question before its time is a warning in the gateway's log. A high LOG_LEVEL hides who is ready, so it is asked now and then in any case. */
+function worthAsking() {
+  if (!supervisor.allReady && performance.now() - askedAt < ASK_ANYWAY_MS) return false;
+  askedAt = performance.now();
+  return true;
 }
 
 /** Refused while it is not up yet; anything else but 200 means that something it needs is not. */
@@ -85,15 +92,12 @@ const answersReady = () =>
   );
 
 async function stop(exitCode) {
-  if (state === 'stopping') return;
+  if (isStopping()) return;
   state = 'stopping';
   endCommands();
   await supervisor?.stop(STOP_ORDER);
   await children.close();
-  if (holdsLock) {
-    removeRuntimeEnv();
-    removeSandboxRunDir();
-  }
+  if (holdsLock) removeRuntimeEnv();
   process.exit(exitCode);
 }
 
@@ -112,7 +116,7 @@ try {
   await start();
 } catch (error) {
   // A step that fails because everything is being stopped is no news.
-  if (state !== 'stopping') {
+  if (!isStopping()) {
     printFailure(error);
     await stop(1);
   }

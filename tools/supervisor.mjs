@@ -16,7 +16,7 @@ export class Supervisor {
   #format;
   #write;
   #giveUp;
-  /** @type {Map<string, { child: import('node:child_process').ChildProcess, timer?: NodeJS.Timeout }>} */
+  /** @type {Map<string, { child: import('node:child_process').ChildProcess, ready: boolean, timer?: NodeJS.Timeout }>} */
   #running = new Map();
   #stopping = false;
 
@@ -35,8 +35,9 @@ export class Supervisor {
   start(app, nextDelayMs = restartPolicy()) {
     const command = [process.execPath, '--enable-source-maps', `apps/${app.name}/dist/main.js`];
     const child = this.#children.spawn(app.name, command, { cwd: root, env: app.env, stdio: ['ignore', 'pipe', 'pipe'] });
-    this.#running.set(app.name, { child });
-    const last = this.#follow(app, child);
+    const entry = { child, ready: false };
+    this.#running.set(app.name, entry);
+    const last = this.#follow(app, entry);
     child.once('error', error => this.#write(`${app.name} cannot be started: ${error.message}`));
     child.once('exit', async (code, signal) => {
       await Promise.race([new Promise(resolve => child.once('close', resolve)), new Promise(resolve => setTimeout(resolve, LAST_WORDS_MS))]);
@@ -54,16 +55,22 @@ export class Supervisor {
     }
   }
 
-  #follow(app, child) {
+  /** Whether each process has said, in its log, that it is ready. */
+  get allReady() {
+    return [...this.#running.values()].every(({ ready }) => ready);
+  }
+
+  #follow(app, entry) {
     const last = [];
     const onLine = line => {
+      entry.ready ||= line.includes('"msg":"ready"');
       const text = this.#format(app.name, line);
       last.push(text);
       if (last.length > KEPT_LINES) last.shift();
       this.#write(text);
     };
-    splitLines(child.stdout, onLine);
-    splitLines(child.stderr, onLine);
+    splitLines(entry.child.stdout, onLine);
+    splitLines(entry.child.stderr, onLine);
     return last;
   }
 
