@@ -1,6 +1,83 @@
+import { fork } from 'node:child_process';
+import { once } from 'node:events';
+import { fileURLToPath } from 'node:url';
+import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
+import { Redis } from 'ioredis';
 import { RedisBus } from './bus/redis-bus.js';
 import { rpcConformance } from './rpc.conformance.js';
+import { demoCaller as caller } from './testing/demos.js';
+import { eventually, expectError } from './testing/expectations.js';
 import { redisUrl } from './testing/redis-server.js';
-import { RecordingLogger } from './testing/stage.js';
+import { RecordingLogger, Stage } from './testing/stage.js';
 
-rpcConformance('Redis', () => new RedisBus({ url: redisUrl(), logger: new RecordingLogger() }));
+const connect = (): RedisBus => new RedisBus({ url: redisUrl(), logger: new RecordingLogger() });
+rpcConformance('Redis', connect);
+
+describe('RPC over Redis: what Redis sees', () => {
+  let stage: Stage;
+  beforeEach(() => {
+    stage = new Stage(connect);
+  });
+  afterEach(() => stage.close());
+
+  test('never a sealed field or a sealed result, by MONITOR', async () => {
+    const redis = new Redis(redisUrl());
+    const monitor = await redis.monitor();
+    const seen: string[] = [];
+    monitor.on('monitor', (_time: string, args: string[]) => {
+      if (args.some(arg => arg.includes(stage.namespace))) seen.push(args.join(' '));
+    });
+    await stage.instance('a');
+    const client = stage.client();
+    await client.keep(caller, { name: 'visible-name', password: 'planted-password', auth: { token: 'planted-token' } });
+    expect(await client.reveal(caller, { text: 'visible-text' })).toEqual({ secret: 'visible-text revealed' });
+    await client.echo(caller, { text: 'the end' });
+    await eventually(() => seen.filter(line => line.includes('the end')).length === 2);
+    monitor.disconnect();
+    redis.disconnect();
+
+    const everything = seen.join('\n');
+    expect(everything).toContain('visible-name');
+    expect(everything).toContain('visible-text');
+    expect(everything).not.toContain('planted');
+    expect(everything).not.toContain('visible-text revealed');
+  });
+
+  test('one reply channel per client: nobody else gets its answers', async () => {
+    await stage.instance('a');
+    const [one, other] = [stage.client(), stage.client()];
+    await Promise.all([one.echo(caller, { text: '1' }), other.echo(caller, { text: '2' })]);
+    const redis = new Redis(redisUrl());
+    const replies = (await redis.pubsub('CHANNELS', `${stage.namespace}:rpc-reply:*`)) as string[];
+    expect(replies).toHaveLength(2);
+    expect(await redis.pubsub('NUMSUB', ...replies)).toEqual([replies[0], 1, replies[1], 1]);
+    redis.disconnect();
+  });
+});
+
+describe('RPC over Redis: a service process dies', () => {
+  test('by kill -9: calls in flight are 503 within a second, the next is served by the other replica', async () => {
+    const stage = new Stage(connect);
+    const args = [redisUrl(), stage.namespace, stage.transportKey.toString('hex'), 'victim'];
+    const runTypeScript = new URL('./testing/run-typescript.mjs', import.meta.url).href;
+    const victim = fork(fileURLToPath(new URL('./testing/demo-process.ts', import.meta.url)), args, { execArgv: ['--conditions=gatehouse-source', '--import', runTypeScript] });
+    try {
+      await once(victim, 'message');
+      const client = stage.client();
+      const calls = Array.from({ length: 50 }, (_, index) => client.hold(caller, { text: `call ${index}` }, { instance: 'victim' }));
+      const failures = Promise.all(calls.map(call => expectError(call, 'internal_error', 503)));
+      // Answered in order, so all of the above have arrived.
+      expect(await client.echo(caller, { text: 'last' }, { instance: 'victim' })).toEqual({ text: 'last', instance: 'victim' });
+      await stage.instance('other');
+
+      const killed = performance.now();
+      victim.kill('SIGKILL');
+      await failures;
+      expect(performance.now() - killed).toBeLessThan(1_000);
+      for (let turn = 0; turn < 20; turn++) expect(await client.echo(caller, { text: 'next' })).toEqual({ text: 'next', instance: 'other' });
+    } finally {
+      victim.kill('SIGKILL');
+      await stage.close();
+    }
+  });
+});

@@ -1,3 +1,4 @@
+import { setTimeout } from 'node:timers/promises';
 import { GatehouseError, type RpcMethodShape, internalError, unavailable } from '@gatehouse/contracts';
 import type { SealingKeys } from '@gatehouse/sealing';
 import type { MessageHandler } from '@nestjs/microservices';
@@ -21,6 +22,9 @@ export interface ResponderOptions {
 
 /** After the abort: time to notice it and to answer. */
 const ABORT_GRACE_MS = 1_000;
+
+const SEND_ATTEMPTS = 20;
+const SEND_RETRY_MS = 100;
 
 /** Turns request packets into reply packets: opens, runs the handler, seals, and answers to whoever asked. */
 export class Responder {
@@ -109,12 +113,20 @@ export class Responder {
     return error;
   }
 
+  /**
+   * Tries for a while: the connection that sends can be away for a moment while the one that brought the request is there,
+   * and an answer that comes twice is harmless. Clients notice a longer outage by themselves.
+   */
   private async send(packet: RequestPacket, reply: ReplyPacket): Promise<void> {
-    try {
-      await this.options.bus.publish(packet.replyTo, this.encode(packet, reply));
-    } catch (error) {
-      // The client notices the loss of the bus by itself.
-      this.unsent.line({ err: error, pattern: packet.pattern, requestId: packet.caller.requestId }, 'RPC reply not sent');
+    const text = this.encode(packet, reply);
+    for (let attempt = 1; ; attempt++) {
+      try {
+        await this.options.bus.publish(packet.replyTo, text);
+        return;
+      } catch (error) {
+        if (attempt < SEND_ATTEMPTS) await setTimeout(SEND_RETRY_MS);
+        else return this.unsent.line({ err: error, pattern: packet.pattern, requestId: packet.caller.requestId }, 'RPC reply not sent');
+      }
     }
   }
 
