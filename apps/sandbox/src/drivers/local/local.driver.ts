@@ -41,6 +41,8 @@ export class LocalDriver implements SandboxDriver {
   private readonly sweeping: SweepContext;
   /** Before anything of ours starts: afterwards nobody could tell whose a start is. */
   private readonly orphansEnded: Promise<void>;
+  /** Settles with the directory the agent runs from. */
+  private readonly prepared: Promise<string>;
 
   private constructor(
     private readonly options: ResolvedOptions,
@@ -53,10 +55,10 @@ export class LocalDriver implements SandboxDriver {
     const templates = new Templates(layout.templates);
     this.sweeping = { nodeId, layout, cgroups: new Cgroups(nodeId), runtime: new OciRuntime(runtimePath, layout.runtimeRoot, nodeId) };
     this.orphansEnded = killOrphanedStarts(this.sweeping);
-    const prepared = this.prepare(layout, templates);
-    for (const early of [this.orphansEnded, prepared]) early.catch(() => undefined); // told to whoever needs it; `probe` says what is missing
+    this.prepared = this.prepare(layout, templates);
+    for (const early of [this.orphansEnded, this.prepared]) early.catch(() => undefined); // told to whoever needs it; `probe` says what is missing
     this.gate = new StartGate(options.maxStartsInFlight, options.startQueueTimeoutMs);
-    this.starter = new BoxStarter({ ...this.sweeping, disks, templates, log, startTimeoutMs, agentTimeoutMs, prepared });
+    this.starter = new BoxStarter({ ...this.sweeping, disks, templates, log, startTimeoutMs, agentTimeoutMs, prepared: this.prepared });
   }
 
   /**
@@ -144,6 +146,7 @@ export class LocalDriver implements SandboxDriver {
   }
 
   async close(): Promise<void> {
+    await this.prepared.catch(() => undefined); // a part was missing, which `probe` tells
     for (const { box } of this.creating.values()) await box.catch(() => undefined); // its own caller is told
     for (const box of this.boxes.values()) box.release();
     this.boxes.clear();
@@ -158,8 +161,9 @@ export class LocalDriver implements SandboxDriver {
 
   private async prepare(layout: Layout, templates: Templates): Promise<string> {
     try {
-      const [agentRuntimeDir] = await Promise.all([prepareAgentRuntime(layout.agentVersions, this.options), templates.prepare(), this.orphansEnded]);
-      return agentRuntimeDir;
+      await this.orphansEnded;
+      await templates.prepare();
+      return await prepareAgentRuntime(layout.agentVersions, this.options);
     } catch (error) {
       throw new DriverError('unavailable', 'The sandbox runtime of this node is incomplete', error);
     }

@@ -22,7 +22,7 @@ export interface LocalNode {
 }
 
 export function makeLocalNode(): LocalNode {
-  const directory = mkdtempSync(join(tmpdir(), 'gatehouse-node-'));
+  const directory = mkdtempSync(join(tmpdir(), 'gatehouse-driver-node-'));
   chmodSync(directory, 0o711); // the sandboxes' ids have to pass
   const { runtime, init } = findRuntime();
   const options: LocalDriverOptions = {
