@@ -1,13 +1,13 @@
 import './node-version.mjs';
 import { build } from './build.mjs';
-import { endCommands } from './commands.mjs';
-import { onInterrupt } from './interrupt.mjs';
+import { endCommands } from './processes/commands.mjs';
+import { onInterrupt } from './processes/interrupt.mjs';
 import { printFailure, step } from './progress.mjs';
-import { redisBinaryEnv } from './redis.mjs';
+import { redisBinaryEnv } from './services/redis.mjs';
 import { sandboxRuntimeEnv } from './sandbox-env.mjs';
-import { startServices } from './services.mjs';
+import { startServices } from './services/services.mjs';
 import { setup } from './setup.mjs';
-import { throwaway } from './throwaway.mjs';
+import { throwaway } from './services/throwaway.mjs';
 import { root } from './workspace.mjs';
 
 // npm run bench [-- name]: the benchmarks of bench/, on services that are thrown away. The program gets where they are, and

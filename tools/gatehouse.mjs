@@ -2,10 +2,10 @@ import './node-version.mjs';
 import { spawn } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
-import { devEnvFile } from './demo.mjs';
+import { devEnvFile } from './launcher/demo.mjs';
 import { readEnvFile } from './env-file.mjs';
-import { runningLauncher } from './launcher-lock.mjs';
-import { runtimeEnvFile } from './runtime-env.mjs';
+import { runningLauncher } from './launcher/launcher-lock.mjs';
+import { runtimeEnvFile } from './launcher/runtime-env.mjs';
 import { root } from './workspace.mjs';
 
 // npm run gatehouse -- keys create --team acme: the administrator's command line, on the installation that DATABASE_URL and

@@ -2,7 +2,7 @@ import './node-version.mjs';
 import { createHash } from 'node:crypto';
 import { existsSync, readFileSync, readdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { runNode } from './commands.mjs';
+import { runNode } from './processes/commands.mjs';
 import { printFailure } from './progress.mjs';
 import { isMain, root } from './workspace.mjs';
 

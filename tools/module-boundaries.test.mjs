@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { before, test } from 'node:test';
 import { ESLint } from 'eslint';
-import { runNode } from './commands.mjs';
+import { runNode } from './processes/commands.mjs';
 import { root } from './workspace.mjs';
 
 // The boundary rule falls silent when its configuration no longer matches the projects, so breaches are planted here.

@@ -1,4 +1,4 @@
-import { CommandFailed } from './commands.mjs';
+import { CommandFailed } from './processes/commands.mjs';
 
 const FRAMES = '⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏';
 const QUIET_MS = 4_000;

@@ -1,5 +1,5 @@
 import { join } from 'node:path';
-import { runNode } from './commands.mjs';
+import { runNode } from './processes/commands.mjs';
 import { stateDir } from './workspace.mjs';
 
 /**

@@ -1,9 +1,9 @@
 import './node-version.mjs';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { run, runNode } from './commands.mjs';
+import { run, runNode } from './processes/commands.mjs';
 import { clientIsCurrent } from './generate-client.mjs';
-import { acquireLock } from './lock.mjs';
+import { acquireLock } from './processes/lock.mjs';
 import { printFailure, step } from './progress.mjs';
 import { isMain, root } from './workspace.mjs';
 import { until } from './until.mjs';

@@ -1,14 +1,14 @@
 import './node-version.mjs';
 import { rmSync } from 'node:fs';
-import { endCommands, runNode } from './commands.mjs';
-import { onInterrupt } from './interrupt.mjs';
+import { endCommands, runNode } from './processes/commands.mjs';
+import { onInterrupt } from './processes/interrupt.mjs';
 import { note, printFailure, step } from './progress.mjs';
-import { redisBinaryEnv } from './redis.mjs';
+import { redisBinaryEnv } from './services/redis.mjs';
 import { sandboxRuntimeEnv } from './sandbox-env.mjs';
-import { startServices } from './services.mjs';
+import { startServices } from './services/services.mjs';
 import { setup } from './setup.mjs';
-import { projectsWithTests, readTotals, resultsDir, sum } from './test-totals.mjs';
-import { throwaway } from './throwaway.mjs';
+import { projectsWithTests, readTotals, resultsDir, sum } from './testing/test-totals.mjs';
+import { throwaway } from './services/throwaway.mjs';
 import { root } from './workspace.mjs';
 
 // npm test [-- arguments for nx, such as -p vault]: everything, from a bare clone, on services that are thrown away.

@@ -2,7 +2,7 @@ import { spawn, spawnSync } from 'node:child_process';
 import { mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { identify, isRunning, sendSignal, signal } from './process-identity.mjs';
-import { until } from './until.mjs';
+import { until } from '../until.mjs';
 
 /**
  * Processes that must not outlive the one that started them, whatever ends it:

@@ -1,5 +1,5 @@
 import { relative } from 'node:path';
-import { note } from './progress.mjs';
+import { note } from '../progress.mjs';
 
 /** What a newcomer needs next, in lines that can be pasted. */
 export function printSummary({ url, key, devEnvFile, elapsedMs }) {

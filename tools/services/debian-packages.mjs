@@ -1,6 +1,6 @@
 import { mkdirSync, mkdtempSync, readdirSync, renameSync, rmSync } from 'node:fs';
 import { dirname, join } from 'node:path';
-import { run } from './commands.mjs';
+import { run } from '../processes/commands.mjs';
 
 /**
  * Unpacks Debian packages into a folder without installing them. apt keeps its lists, cache and locks in there too, so

@@ -1,13 +1,13 @@
 import { mkdirSync } from 'node:fs';
-import { runNode } from './commands.mjs';
+import { runNode } from '../processes/commands.mjs';
 import { startPostgres } from './postgres.mjs';
 import { startRedis } from './redis.mjs';
-import { together } from './together.mjs';
+import { together } from '../together.mjs';
 
 /**
  * Postgres and Redis, started where the environment names none, with the schema of this working tree. They end with `children`.
  *
- * @param {import('./children.mjs').Children} children
+ * @param {import('../processes/children.mjs').Children} children
  * @param {string} dir
  * @param {{ durable: boolean }} options
  * @returns {Promise<{ DATABASE_URL: string, REDIS_URL: string }>}

@@ -1,5 +1,5 @@
-import { acquireLock, askHolder } from './lock.mjs';
-import { until } from './until.mjs';
+import { acquireLock, askHolder } from '../processes/lock.mjs';
+import { until } from '../until.mjs';
 
 const LOCK = 'launcher';
 const STOPPING_MS = 40_000;

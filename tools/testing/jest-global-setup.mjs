@@ -1,8 +1,8 @@
 import { readdirSync } from 'node:fs';
 import { basename, join } from 'node:path';
-import { redisBinaryEnv } from './redis.mjs';
-import { startServices } from './services.mjs';
-import { throwaway } from './throwaway.mjs';
+import { redisBinaryEnv } from '../services/redis.mjs';
+import { startServices } from '../services/services.mjs';
+import { throwaway } from '../services/throwaway.mjs';
 
 /**
  * Lets jest, or nx, be called directly: a project with integration specs gets a Postgres and a Redis of its own for this one

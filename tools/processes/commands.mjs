@@ -1,6 +1,6 @@
 import { spawn } from 'node:child_process';
 import { sendSignal } from './process-identity.mjs';
-import { root } from './workspace.mjs';
+import { root } from '../workspace.mjs';
 
 const KEPT = 64 * 1024;
 const running = new Set();

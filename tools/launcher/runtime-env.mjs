@@ -1,7 +1,7 @@
 import { rmSync } from 'node:fs';
 import { join } from 'node:path';
-import { writeEnvFile } from './env-file.mjs';
-import { stateDir } from './workspace.mjs';
+import { writeEnvFile } from '../env-file.mjs';
+import { stateDir } from '../workspace.mjs';
 
 /** Where the running development services are, for commands beside them. Gone when they are stopped. */
 export const runtimeEnvFile = join(stateDir, 'runtime.env');

@@ -2,7 +2,7 @@ import { spawnSync } from 'node:child_process';
 import { existsSync, mkdirSync, readFileSync, readlinkSync, rmSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { dirname, join, sep } from 'node:path';
-import { run, runNode } from './commands.mjs';
+import { run, runNode } from '../processes/commands.mjs';
 import { onFreePort } from './ports.mjs';
 import { startServer } from './server-process.mjs';
 
@@ -11,7 +11,7 @@ const NOBODY = '65534';
 /**
  * A real PostgreSQL from npm, listening on 127.0.0.1.
  *
- * @param {import('./children.mjs').Children} children
+ * @param {import('../processes/children.mjs').Children} children
  * @param {string} dir where its data is
  * @param {{ durable: boolean }} options not durable: faster, and a power cut loses data
  * @returns {Promise<string>} its URL

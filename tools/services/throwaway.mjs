@@ -1,8 +1,8 @@
 import { mkdirSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
-import { Children, endLeftovers } from './children.mjs';
-import { identify, isRunning } from './process-identity.mjs';
-import { stateDir } from './workspace.mjs';
+import { Children, endLeftovers } from '../processes/children.mjs';
+import { identify, isRunning } from '../processes/process-identity.mjs';
+import { stateDir } from '../workspace.mjs';
 
 const SEPARATOR = '~';
 const parent = () => join(stateDir, 'throwaway');

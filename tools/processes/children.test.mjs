@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { Children, endLeftovers } from './children.mjs';
 import { identify, isRunning } from './process-identity.mjs';
-import { until } from './until.mjs';
+import { until } from '../until.mjs';
 
 let dir;
 before(() => (dir = mkdtempSync(join(tmpdir(), 'gatehouse-children-'))));

@@ -2,7 +2,7 @@ import { createServer, connect } from 'node:net';
 import { rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { cloneId } from './workspace.mjs';
+import { cloneId } from '../workspace.mjs';
 
 const ANSWER_MS = 2_000;
 

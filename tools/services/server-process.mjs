@@ -1,14 +1,14 @@
 import { closeSync, openSync, readFileSync } from 'node:fs';
-import { CommandFailed } from './commands.mjs';
-import { hasEnded } from './children.mjs';
-import { until } from './until.mjs';
+import { CommandFailed } from '../processes/commands.mjs';
+import { hasEnded } from '../processes/children.mjs';
+import { until } from '../until.mjs';
 
 /**
  * Starts a server that writes to a log file and waits for the line with which it says that it listens. A file and not
  * a pipe: the server must not feel it when the process that started it is gone, and must not keep that one alive.
  *
- * @param {import('./children.mjs').Children} children
- * @param {{ name: string, command: string[], log: string, readyLine: string, deadlineMs?: number } & Parameters<import('./children.mjs').Children['spawn']>[2]} server
+ * @param {import('../processes/children.mjs').Children} children
+ * @param {{ name: string, command: string[], log: string, readyLine: string, deadlineMs?: number } & Parameters<import('../processes/children.mjs').Children['spawn']>[2]} server
  */
 export async function startServer(children, { name, command, log, readyLine, deadlineMs = 30_000, ...options }) {
   const output = openSync(log, 'w');

@@ -1,8 +1,8 @@
 import { randomBytes } from 'node:crypto';
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { writePrivate } from './env-file.mjs';
-import { stateDir } from './workspace.mjs';
+import { writePrivate } from '../env-file.mjs';
+import { stateDir } from '../workspace.mjs';
 
 const key = () => randomBytes(32).toString('base64');
 

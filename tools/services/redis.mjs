@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { unpackDebianPackages } from './debian-packages.mjs';
 import { onFreePort } from './ports.mjs';
 import { startServer } from './server-process.mjs';
-import { stateDir } from './workspace.mjs';
+import { stateDir } from '../workspace.mjs';
 
 const PACKAGES = ['redis-server', 'redis-tools', 'libjemalloc2', 'liblzf1', 'libatomic1', 'liblua5.1-0', 'lua-cjson', 'lua-bitop', 'libhiredis0.14'];
 const TRIPLETS = { x64: 'x86_64-linux-gnu', arm64: 'aarch64-linux-gnu' };
@@ -12,7 +12,7 @@ const TRIPLETS = { x64: 'x86_64-linux-gnu', arm64: 'aarch64-linux-gnu' };
 /**
  * A Redis listening on 127.0.0.1, in memory only: what must survive is in Postgres.
  *
- * @param {import('./children.mjs').Children} children
+ * @param {import('../processes/children.mjs').Children} children
  * @param {string} dir where its log is
  * @returns {Promise<string>} its URL
  */

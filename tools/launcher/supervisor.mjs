@@ -1,7 +1,7 @@
-import { hasEnded } from './children.mjs';
+import { hasEnded } from '../processes/children.mjs';
 import { splitLines } from './log-lines.mjs';
 import { restartPolicy } from './restart-policy.mjs';
-import { root } from './workspace.mjs';
+import { root } from '../workspace.mjs';
 
 const KEPT_LINES = 15;
 const STOP_DEADLINE_MS = 10_000;
@@ -21,7 +21,7 @@ export class Supervisor {
   #stopping = false;
 
   /**
-   * @param {import('./children.mjs').Children} children
+   * @param {import('../processes/children.mjs').Children} children
    * @param {{ format: (name: string, line: string) => string, write: (text: string) => void, giveUp: () => void }} options
    */
   constructor(children, { format, write, giveUp }) {

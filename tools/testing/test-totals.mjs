@@ -1,6 +1,6 @@
 import { existsSync, mkdirSync, readFileSync, readdirSync, renameSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { root, stateDir } from './workspace.mjs';
+import { root, stateDir } from '../workspace.mjs';
 
 /**
  * What one project's tests came to. nx keeps the file with its cached result, so a project that was not run again is

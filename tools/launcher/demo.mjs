@@ -1,7 +1,7 @@
 import { join } from 'node:path';
-import { runNode } from './commands.mjs';
-import { readEnvFile, writeEnvFile } from './env-file.mjs';
-import { root, stateDir } from './workspace.mjs';
+import { runNode } from '../processes/commands.mjs';
+import { readEnvFile, writeEnvFile } from '../env-file.mjs';
+import { root, stateDir } from '../workspace.mjs';
 
 const ANSWER_MS = 10_000;
 const DEMO = 'demo';

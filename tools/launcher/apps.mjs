@@ -1,7 +1,7 @@
 import { mkdirSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { cloneId, stateDir } from './workspace.mjs';
+import { cloneId, stateDir } from '../workspace.mjs';
 
 /**
  * The processes of Gatehouse on one machine and what each is told. A key goes only to the process that works with it.
