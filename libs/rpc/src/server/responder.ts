@@ -124,7 +124,7 @@ export class Responder {
         await this.options.bus.publish(packet.replyTo, text);
         return;
       } catch (error) {
-        if (attempt < SEND_ATTEMPTS) await setTimeout(SEND_RETRY_MS);
+        if (attempt < SEND_ATTEMPTS) await setTimeout(SEND_RETRY_MS, undefined, { ref: false });
         else return this.unsent.line({ err: error, pattern: packet.pattern, requestId: packet.caller.requestId }, 'RPC reply not sent');
       }
     }
