@@ -1,6 +1,7 @@
 import { spawnSync } from 'node:child_process';
 import { existsSync, mkdirSync, readFileSync, readlinkSync, rmSync } from 'node:fs';
 import { createRequire } from 'node:module';
+import { userInfo } from 'node:os';
 import { dirname, join, sep } from 'node:path';
 import { run, runNode } from '../processes/commands.mjs';
 import { onFreePort } from './ports.mjs';
@@ -20,6 +21,9 @@ export async function startPostgres(children, dir, { durable }) {
   const binaries = await postgresBinaries();
   const data = join(dir, 'postgres');
   const wrapper = unprivileged();
+  if (spawnSync('env', [...wrapper, 'test', '-x', dir]).status !== 0) {
+    throw new Error(`Postgres cannot run as root, and whom it runs as instead may not enter ${dir}. Run this as the owner of the folder, or open the folders above it: chmod o+x`);
+  }
   if (!existsSync(join(data, 'PG_VERSION'))) await initialise(binaries, data, wrapper);
   removeStalePidFile(data);
 
@@ -64,14 +68,23 @@ async function postgresBinaries() {
 }
 
 /**
- * Postgres refuses to run as root. In a user namespace root becomes nobody and still owns its files; no account is made,
- * and folders only root may enter still work. Where namespaces are forbidden, the real nobody.
+ * Postgres refuses to run as root, and as a user without a name. In a user namespace we become nobody and still own our
+ * files; no account is made, and folders only we may enter still work. Where namespaces are forbidden, root becomes the
+ * real nobody.
  */
 function unprivileged() {
-  if (process.platform !== 'linux' || process.getuid() !== 0) return [];
+  if (process.platform !== 'linux' || (process.getuid() !== 0 && hasName())) return [];
   const namespace = ['unshare', '--user', `--map-user=${NOBODY}`, `--map-group=${NOBODY}`];
   if (spawnSync(namespace[0], [...namespace.slice(1), 'true']).status === 0) return namespace;
-  return ['setpriv', `--reuid=${NOBODY}`, `--regid=${NOBODY}`, '--clear-groups'];
+  return process.getuid() !== 0 ? [] : ['setpriv', `--reuid=${NOBODY}`, `--regid=${NOBODY}`, '--clear-groups'];
+}
+
+function hasName() {
+  try {
+    return userInfo().username !== '';
+  } catch {
+    return false;
+  }
 }
 
 /**
