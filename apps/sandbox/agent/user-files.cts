@@ -1,10 +1,9 @@
+import { randomUUID } from 'node:crypto';
 import { closeSync, constants, createWriteStream, fchmodSync, mkdirSync, openSync, renameSync, unlinkSync } from 'node:fs';
-import { dirname, resolve } from 'node:path';
+import { dirname, join, resolve } from 'node:path';
 import type { Readable } from 'node:stream';
 import { asUser, HOME } from './as-user.cjs';
 import { toFailure } from './failure.cjs';
-
-let temporaries = 0;
 
 /** With the rights of the command user: links and `..` lead where its own commands could go, and nowhere else. */
 export function makeDirectory(path: string): void {
@@ -18,7 +17,7 @@ export function makeDirectory(path: string): void {
 /** Beside the target first and renamed when complete, so that nobody sees half a file. */
 export async function writeFile(path: string, content: Readable, mode: number): Promise<void> {
   const target = resolve(HOME, path);
-  const temporary = `${target}.${process.pid}-${temporaries++}.tmp`;
+  const temporary = join(dirname(target), `.gatehouse-${randomUUID()}`); // one left by a crash must not be met again
   try {
     const fd = asUser(() => create(temporary, mode));
     try {
