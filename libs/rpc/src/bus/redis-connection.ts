@@ -20,6 +20,7 @@ export const openConnection = ({ url, connectionName, commandTimeoutMs, heartbea
   const connection = new Redis(url, {
     connectionName,
     connectTimeout: 2_000,
+    disconnectTimeout: 500,
     commandTimeout: commandTimeoutMs,
     enableOfflineQueue: false,
     maxRetriesPerRequest: 0,
