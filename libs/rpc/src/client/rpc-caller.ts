@@ -1,12 +1,11 @@
 import { randomUUID } from 'node:crypto';
 import { GatehouseError, type ServiceName, internalError, unavailable } from '@gatehouse/contracts';
-import { generateSealingKeys } from '@gatehouse/sealing';
 import { LRUCache } from 'lru-cache';
 import type { MessageBus } from '../bus/message-bus.js';
 import { QuietLog, type RpcLogger } from '../logger.js';
 import { Channels } from '../wire/channels.js';
-import { type CancelPacket, type ReplyPacket, type RequestPacket, exceedsPacketBytes, parseReply } from '../wire/packets.js';
-import { openResult, sealFields } from '../wire/sealed-fields.js';
+import { type ReplyPacket, parseReply } from '../wire/packets.js';
+import { CallPackets } from './call-packets.js';
 import { InstanceDirectory, type LiveInstance } from './instance-directory.js';
 import { LivenessSweep } from './liveness-sweep.js';
 import { PendingCall, type Question } from './pending-call.js';
@@ -34,9 +33,9 @@ export class RpcCaller {
   private readonly directories = new Map<ServiceName, InstanceDirectory>();
   /** What a routed call was about -> name of the instance that holds it. */
   private readonly routes = new LRUCache<string, string>({ max: ROUTES_MAX });
-  private readonly keys = generateSealingKeys();
   private readonly channels: Channels;
   private readonly replyTo: string;
+  private readonly packets: CallPackets;
   private readonly sweep: LivenessSweep;
   private readonly malformed: QuietLog;
   private readonly callsMax: number;
@@ -45,6 +44,7 @@ export class RpcCaller {
   constructor(private readonly options: RpcClientOptions) {
     this.channels = new Channels(options.namespace);
     this.replyTo = this.channels.replies(randomUUID());
+    this.packets = new CallPackets(this.replyTo, options.transportKey, options.trace);
     this.callsMax = options.callsMax ?? 10_000;
     this.malformed = new QuietLog((fields, message) => options.logger.warn(fields, message));
     this.sweep = new LivenessSweep(options.bus, this.pending, (instance, calls) => this.buried(instance, calls));
@@ -100,7 +100,7 @@ export class RpcCaller {
       }
       // Counted before anything is awaited: the next call's choice must see it.
       call.moveTo(instance);
-      if ((await this.options.bus.publish(instance.requests, this.encode(call, instance))) > 0) {
+      if ((await this.options.bus.publish(instance.requests, this.packets.request(call, instance))) > 0) {
         if (call.instance === instance) call.delivered = true;
         return;
       }
@@ -122,25 +122,6 @@ export class RpcCaller {
     }
   }
 
-  private encode({ id, question, remainingMs }: PendingCall, instance: LiveInstance): string {
-    const { pattern, caller, method, input } = question;
-    const trace = this.options.trace?.();
-    const packet: RequestPacket = {
-      v: 1,
-      id,
-      pattern,
-      caller,
-      input: sealFields(input, method.sealedFields, instance.publicKey, this.options.transportKey, { pattern, requestId: id }),
-      timeoutMs: remainingMs,
-      ...(trace === undefined ? {} : { trace }),
-      replyTo: this.replyTo,
-      ...(method.sealsResult ? { replyKey: this.keys.publicKey } : {}),
-    };
-    const text = serialise(packet);
-    if (exceedsPacketBytes(text)) throw internalError(new Error(`The request ${pattern} is too large for the message bus`));
-    return text;
-  }
-
   private receive(text: string): void {
     const reply = parseReply(text);
     if (reply === null) return this.malformed.line({ bytes: text.length }, 'Malformed RPC reply dropped');
@@ -153,9 +134,8 @@ export class RpcCaller {
   }
 
   private succeed(call: PendingCall, reply: ReplyPacket): void {
-    const { method, pattern } = call.question;
     try {
-      const result = method.sealsResult ? openResult(reply.ok, this.keys, this.options.transportKey, { pattern, requestId: call.id }) : reply.ok;
+      const result = this.packets.result(call, reply);
       if (call.routeKey !== undefined && call.instance !== undefined) this.routes.set(call.routeKey, call.instance.name);
       this.pending.delete(call.id);
       call.succeed(result);
@@ -183,8 +163,7 @@ export class RpcCaller {
     const instance = call.instance;
     this.fail(call, reason);
     if (instance === undefined || this.options.bus.state !== 'up') return;
-    const packet: CancelPacket = { v: 1, cancel: call.id, replyTo: this.replyTo };
-    this.options.bus.publish(instance.control, JSON.stringify(packet)).catch((error: unknown) => {
+    this.options.bus.publish(instance.control, this.packets.cancel(call)).catch((error: unknown) => {
       this.options.logger.debug({ err: error, pattern: call.question.pattern }, 'RPC cancellation not sent');
     });
   }
@@ -217,11 +196,3 @@ export class RpcCaller {
     return directory;
   }
 }
-
-const serialise = (packet: RequestPacket): string => {
-  try {
-    return JSON.stringify(packet);
-  } catch (error) {
-    throw internalError(error);
-  }
-};
