@@ -7,7 +7,7 @@ import { redisBinaryEnv } from './services/redis.mjs';
 import { sandboxRuntimeEnv } from './sandbox-env.mjs';
 import { startServices } from './services/services.mjs';
 import { setup } from './setup.mjs';
-import { projectsWithTests, readTotals, resultsDir, sum } from './testing/test-totals.mjs';
+import { projectsWithSpecs, readTotals, resultsDir, sum } from './testing/test-totals.mjs';
 import { throwaway } from './services/throwaway.mjs';
 import { root } from './workspace.mjs';
 
@@ -48,7 +48,7 @@ function nx(children, env) {
 function report(typesAgree, tasksPassed) {
   const totals = readTotals();
   const { passed, failed, skipped } = sum(totals.values());
-  const silent = forwarded.length > 0 ? [] : projectsWithTests().filter(project => !totals.has(project));
+  const silent = forwarded.length > 0 ? [] : projectsWithSpecs().filter(project => !totals.has(project));
   if (silent.length > 0) note(`No test results from: ${silent.join(', ')}`);
   const otherFailures = [!typesAgree, !tasksPassed && failed === 0, tasksPassed && silent.length > 0].filter(Boolean).length;
   if (skipped > 0) note(`${skipped} skipped`);
