@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
-import { type AppProcess, createNodeDirectories, createSystem, type System } from '@gatehouse/testing';
+import { type AppProcess, createNodeDirectories, createSystem, randomUidBase, type System } from '@gatehouse/testing';
 
 let system: System;
 let gateways: AppProcess[];
@@ -12,7 +12,7 @@ beforeAll(async () => {
   const { start, namespace } = system;
   await Promise.all([
     ...(['vault', 'budget', 'egress'] as const).flatMap(name => [start(name), start(name)]),
-    ...nodes.map(async ({ name, runDir, dataDir }) => start('sandbox', { NODE_ID: `${namespace}-${name}`, SANDBOX_DATA_DIR: dataDir, SANDBOX_RUN_DIR: runDir })),
+    ...nodes.map(async ({ name, runDir, dataDir }) => start('sandbox', { NODE_ID: `${namespace}-${name}`, SANDBOX_DATA_DIR: dataDir, SANDBOX_RUN_DIR: runDir, SANDBOX_UID_BASE: String(randomUidBase()) })),
   ]);
   gateways = await Promise.all([start('gateway'), start('gateway')]);
   const { secret } = await system.createKey();

@@ -30,6 +30,7 @@ export const sandboxConfigSpecs = {
   SANDBOX_TEMPLATE: text({ default: 'host', desc: 'root file system of sandboxes; `host` shows the programs of this machine, for development' }),
   SANDBOX_DATA_DIR: text({ default: '/var/lib/gatehouse/sandboxes', desc: 'disks of sandboxes, kept over reboots' }),
   SANDBOX_RUN_DIR: text({ default: '/run/gatehouse', desc: 'sockets and state of running sandboxes, best on a tmpfs' }),
+  SANDBOX_UID_BASE: integer({ min: 65_536, max: 4_000_000_000 })({ default: 1_073_741_824, desc: 'first of the host user ids given to sandboxes, 65536 to each; nodes that share a machine need ranges apart' }),
   SANDBOX_STOP_ON_SHUTDOWN: flag({ default: false, desc: 'true: sandboxes end with this process instead of being taken over by the next one' }),
   MODELS_FILE: read(modelsIn)({ default: undefined, desc: 'JSON file of the models offered, in place of the built-in table' }),
 };

@@ -19,6 +19,7 @@ export const openDriver = (config: SandboxConfig, logger: Logger): Promise<Sandb
           runtimePath: config.SANDBOX_RUNTIME,
           initPath: config.SANDBOX_INIT,
           agentDir: AGENT_DIR,
+          uidBase: config.SANDBOX_UID_BASE,
           maxSandboxes: config.SANDBOXES_MAX,
         },
         logger,

@@ -1,5 +1,5 @@
 import { type ChildProcess, execFile, spawn } from 'node:child_process';
-import { randomBytes } from 'node:crypto';
+import { randomBytes, randomInt } from 'node:crypto';
 import { chmodSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -60,15 +60,25 @@ export const createSystem = (overrides: Readonly<Record<string, string>> = {}): 
     SANDBOX_DATA_DIR: dataDir,
     SANDBOX_RUN_DIR: runDir,
     SANDBOX_STOP_ON_SHUTDOWN: 'true',
+    SANDBOX_UID_BASE: String(randomUidBase()),
     PORT: '0',
     HOST: '127.0.0.1',
     ...overrides,
   };
 
+  // Containers outlive a killed service, by design. Starting it again and stopping it in order takes them away.
+  const bereaved = new Set<Readonly<Record<string, string>>>();
   const start = async (name: AppName, ownOverrides: Readonly<Record<string, string>> = {}): Promise<AppProcess> => {
-    const app = await startApp(name, { ...environment, ...ownOverrides });
+    const own = { ...environment, ...ownOverrides };
+    const app = await startApp(name, own);
     processes.add(app);
-    return app;
+    if (name !== 'sandbox') return app;
+    for (const known of bereaved) if (known['NODE_ID'] === own['NODE_ID']) bereaved.delete(known);
+    const kill = async (): Promise<void> => {
+      bereaved.add(own);
+      await app.kill();
+    };
+    return { ...app, kill };
   };
   const cli = async (...args: string[]): Promise<string> => {
     const { stdout } = await promisify(execFile)(process.execPath, [join(root, 'apps/gateway/dist/cli/main.js'), ...args], { env: { ...process.env, ...environment }, timeout: START_DEADLINE_MS });
@@ -95,10 +105,14 @@ export const createSystem = (overrides: Readonly<Record<string, string>> = {}): 
     cli,
     close: async () => {
       await Promise.all([...processes].map(async app => app.stop()));
+      for (const own of bereaved) await (await startApp('sandbox', own)).stop();
       remove();
     },
   };
 };
+
+/** Each node of a machine has host users of its own; ranges are wide enough that two tests hardly ever share one. */
+export const randomUidBase = (): number => 1_073_741_824 + randomInt(40_000) * 65_536;
 
 /** Places for the sockets and disks of one sandbox node. Sandboxes have users of their own, who must be able to pass. */
 export const createNodeDirectories = (): { runDir: string; dataDir: string; remove(): void } => {

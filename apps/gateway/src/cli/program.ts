@@ -1,4 +1,4 @@
-import { isScope, SCOPES, uuidV7 } from '@gatehouse/contracts';
+import { isScope, isUuid, SCOPES, uuidV7 } from '@gatehouse/contracts';
 import { openDatabase } from '@gatehouse/database';
 import { commonConfig, createLogger, databaseConfig, openRedis, readConfig, redisReady } from '@gatehouse/platform';
 import { Command, InvalidArgumentError } from 'commander';
@@ -119,7 +119,7 @@ export const buildProgram = (environment: NodeJS.ProcessEnv, out: Writable): Com
     .argument('<id>', 'id of the key')
     .action(async (id: string) =>
       withInstallation(environment, async ({ keys: store, announceChange }) => {
-        const revoked = await store.revoke(id, new Date());
+        const revoked = isUuid(id) ? await store.revoke(id, new Date()) : null;
         if (revoked === null) throw new Error(`There is no key ${id}`);
         await announceChange(revoked.secretHash);
         out.write(`Key ${id} is revoked.\n`);
