@@ -43,6 +43,36 @@ describe('RPC over Redis: what Redis sees', () => {
     expect(everything).not.toContain('visible-text revealed');
   });
 
+  test('of a large message only a slip on the channel, and no key afterwards', async () => {
+    await stage.instance('a');
+    const client = stage.client();
+    await client.echo(caller, { text: 'connected' });
+    const redis = new Redis(redisUrl());
+    const monitor = await redis.monitor();
+    try {
+      const published: number[] = [];
+      monitor.on('monitor', (_time: string, [command, channel = '', message = '']: string[]) => {
+        if (command?.toLowerCase() === 'publish' && channel.includes(stage.namespace)) published.push(message.length);
+      });
+      expect((await client.inflate(caller, { size: 1_000_000 })).filling).toHaveLength(1_000_000);
+      expect(await client.measure(caller, { payload: 'x'.repeat(1_000_000) })).toEqual({ length: 1_000_000 });
+      await eventually(() => published.length === 4);
+      expect(Math.max(...published)).toBeLessThan(1_000);
+      expect(await redis.keys(`${stage.namespace}:*`)).toEqual([]);
+    } finally {
+      monitor.disconnect();
+      redis.disconnect();
+    }
+  });
+
+  test('more large answers at once than Redis lets a subscriber have unread', async () => {
+    await stage.instance('a');
+    const client = stage.client();
+    // Published whole, 60 MB would cost the reply connection, and with it every call in flight.
+    const answers = await Promise.all(Array.from({ length: 12 }, async () => client.inflate(caller, { size: 5_000_000 }, { timeoutMs: 30_000 })));
+    expect(answers.map(({ filling }) => filling.length)).toEqual(answers.map(() => 5_000_000));
+  }, 40_000);
+
   test('one reply channel per client: nobody else gets its answers', async () => {
     await stage.instance('a');
     const [one, other] = [stage.client(), stage.client()];

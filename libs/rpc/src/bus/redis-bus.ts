@@ -2,6 +2,7 @@ import { QuietLog, type RpcLogger } from '../logger.js';
 import type { BusListener, BusState, MessageBus } from './message-bus.js';
 import { RedisCommands } from './redis-commands.js';
 import { openConnection } from './redis-connection.js';
+import { INLINE_CHARACTERS_MAX, RedisParcels } from './redis-parcels.js';
 import { RedisSubscriptions } from './redis-subscriptions.js';
 
 export interface RedisBusOptions {
@@ -14,16 +15,23 @@ export interface RedisBusOptions {
   readonly heartbeatMs?: number;
 }
 
-/** A bus on Redis' publish and subscribe, over two connections that reconnect for ever. */
+/** For a message of many megabytes, on a network that is not this machine's own. */
+const PARCEL_TIMEOUT_MS = 30_000;
+
+/** A bus on Redis' publish and subscribe, over connections that reconnect for ever. Messages of any length: see RedisParcels. */
 export class RedisBus implements MessageBus {
   private readonly commands: RedisCommands;
   private readonly subscriptions: RedisSubscriptions;
+  private readonly parcels: RedisParcels;
+  private readonly lost: QuietLog;
   private readonly interruptionListeners: (() => void)[] = [];
 
   constructor({ url, logger, commandTimeoutMs = 2_000, heartbeatMs = 5_000 }: RedisBusOptions) {
     const options = { url, commandTimeoutMs, heartbeatMs, trouble: new QuietLog((fields, message) => logger.warn(fields, message)) };
     this.commands = new RedisCommands(openConnection({ ...options, connectionName: 'gatehouse-rpc-commands' }));
     this.subscriptions = new RedisSubscriptions(openConnection({ ...options, connectionName: 'gatehouse-rpc-subscriptions' }), () => this.interrupted());
+    this.parcels = new RedisParcels(() => openConnection({ ...options, commandTimeoutMs: PARCEL_TIMEOUT_MS, enableOfflineQueue: true, connectionName: 'gatehouse-rpc-parcels' }));
+    this.lost = new QuietLog((fields, message) => logger.warn(fields, message));
   }
 
   get state(): BusState {
@@ -33,19 +41,28 @@ export class RedisBus implements MessageBus {
   }
 
   publish(channel: string, message: string): Promise<number> {
-    return this.commands.publish(channel, message);
+    return message.length <= INLINE_CHARACTERS_MAX ? this.commands.publish(channel, message) : this.publishParcel(channel, message);
   }
 
-  subscribe(channel: string, listener: BusListener): Promise<() => Promise<void>> {
-    return this.subscriptions.subscribe(channel, listener);
+  async subscribe(channel: string, listener: BusListener): Promise<() => Promise<void>> {
+    const unsubscribe = await this.subscriptions.subscribe(channel, message => {
+      if (!this.parcels.isSlip(channel, message)) listener(message);
+      else this.parcels.collect(message, listener, error => this.lost.line({ err: error, channel }, 'Large message lost'));
+    });
+    return async () => {
+      await unsubscribe();
+      await this.parcels.collected();
+    };
   }
 
   channels(prefix: string): Promise<string[]> {
     return this.commands.channels(`${prefix.replace(/[\\*?[\]]/g, '\\$&')}*`);
   }
 
-  receivers(channels: readonly string[]): Promise<number[]> {
-    return this.subscriptions.receivers(channels);
+  async receivers(channels: readonly string[]): Promise<number[]> {
+    const counts = await this.subscriptions.receivers(channels);
+    await this.parcels.collected();
+    return counts;
   }
 
   onInterruption(listener: () => void): void {
@@ -55,6 +72,14 @@ export class RedisBus implements MessageBus {
   async close(): Promise<void> {
     this.commands.close();
     this.subscriptions.close();
+    this.parcels.close();
+  }
+
+  private async publishParcel(channel: string, message: string): Promise<number> {
+    const slip = await this.parcels.leave(channel, message);
+    const receivers = await this.commands.publish(channel, slip);
+    if (receivers === 0) await this.parcels.discard(slip);
+    return receivers;
   }
 
   private interrupted(): void {

@@ -7,6 +7,8 @@ export interface RedisConnectionOptions {
   readonly connectionName: string;
   readonly commandTimeoutMs: number;
   readonly heartbeatMs: number;
+  /** Whether a command may wait for the first connection. */
+  readonly enableOfflineQueue?: boolean;
   readonly trouble: QuietLog;
 }
 
@@ -16,13 +18,13 @@ const RETRY_MS_MAX = 1_000;
  * A connection that reconnects for ever. While it is away, and for what was unanswered when it went, commands fail at once:
  * nothing waits, and nothing is sent twice, because a command whose answer got lost may have been carried out.
  */
-export const openConnection = ({ url, connectionName, commandTimeoutMs, heartbeatMs, trouble }: RedisConnectionOptions): Redis => {
+export const openConnection = ({ url, connectionName, commandTimeoutMs, heartbeatMs, enableOfflineQueue = false, trouble }: RedisConnectionOptions): Redis => {
   const connection = new Redis(url, {
     connectionName,
     connectTimeout: 2_000,
     disconnectTimeout: 500,
     commandTimeout: commandTimeoutMs,
-    enableOfflineQueue: false,
+    enableOfflineQueue,
     maxRetriesPerRequest: 0,
     autoResendUnfulfilledCommands: false,
     autoResubscribe: false,

@@ -1,6 +1,6 @@
 import { internalError } from '@gatehouse/contracts';
 import { generateSealingKeys } from '@gatehouse/sealing';
-import { type CancelPacket, type ReplyPacket, type RequestPacket, exceedsPacketBytes } from '../wire/packets.js';
+import { type CancelPacket, type ReplyPacket, type RequestPacket, PACKET_BYTES_MAX, exceedsBytes } from '../wire/packets.js';
 import { openResult, sealFields } from '../wire/sealed-fields.js';
 import type { LiveInstance } from './instance-directory.js';
 import type { PendingCall } from './pending-call.js';
@@ -14,6 +14,7 @@ export class CallPackets {
     private readonly replyTo: string,
     private readonly transportKey: Buffer,
     private readonly trace: (() => string | undefined) | undefined,
+    private readonly bytesMax = PACKET_BYTES_MAX,
   ) {}
 
   /**
@@ -36,7 +37,7 @@ export class CallPackets {
       ...(method.sealsResult ? { replyKey: this.keys.publicKey } : {}),
     };
     const text = serialise(packet);
-    if (exceedsPacketBytes(text)) throw internalError(new Error(`The request ${pattern} is too large for the message bus`));
+    if (exceedsBytes(text, this.bytesMax)) throw internalError(new Error(`The request ${pattern} is too large for the message bus`));
     return text;
   }
 

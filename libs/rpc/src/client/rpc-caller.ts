@@ -20,6 +20,8 @@ export interface RpcClientOptions {
   readonly namespace?: string;
   /** Calls of this process that may wait at once. */
   readonly callsMax?: number;
+  /** Bytes of one serialised call. */
+  readonly packetBytesMax?: number;
   /** W3C Trace Context `traceparent` of what is going on. */
   readonly trace?: () => string | undefined;
 }
@@ -44,7 +46,7 @@ export class RpcCaller {
   constructor(private readonly options: RpcClientOptions) {
     this.channels = new Channels(options.namespace);
     this.replyTo = this.channels.replies(randomUUID());
-    this.packets = new CallPackets(this.replyTo, options.transportKey, options.trace);
+    this.packets = new CallPackets(this.replyTo, options.transportKey, options.trace, options.packetBytesMax);
     this.callsMax = options.callsMax ?? 10_000;
     this.malformed = new QuietLog((fields, message) => options.logger.warn(fields, message));
     this.sweep = new LivenessSweep(options.bus, this.pending, (instance, calls) => this.buried(instance, calls));

@@ -6,7 +6,7 @@ import { isObservable, lastValueFrom } from 'rxjs';
 import type { MessageBus } from '../bus/message-bus.js';
 import { HeldElsewhere } from '../held-elsewhere.js';
 import { QuietLog, type RpcLogger } from '../logger.js';
-import { type ReplyPacket, type RequestPacket, exceedsPacketBytes, parseCancel, parseRequest } from '../wire/packets.js';
+import { type ReplyPacket, type RequestPacket, PACKET_BYTES_MAX, exceedsBytes, parseCancel, parseRequest } from '../wire/packets.js';
 import { openFields, sealResult } from '../wire/sealed-fields.js';
 import type { RpcRequest } from './rpc-request.js';
 import { RunningCall } from './running-call.js';
@@ -18,6 +18,8 @@ export interface ResponderOptions {
   readonly transportKey: Buffer;
   /** Requests that may run at once; one more is told to come back. */
   readonly requestsMax?: number;
+  /** Bytes of one serialised result. */
+  readonly packetBytesMax?: number;
 }
 
 /** After the abort: time to notice it and to answer. */
@@ -108,6 +110,8 @@ export class Responder {
     const error = thrown instanceof GatehouseError ? thrown : internalError(thrown);
     const fields = { requestId: packet.caller.requestId, pattern: packet.pattern, err: error.cause ?? error };
     if (signal.aborted) this.options.logger.debug(fields, 'RPC call aborted');
+    // A command that fails or runs out of its time is the sandbox's news, unless there is a cause that is ours.
+    else if (error.code === 'sandbox_error' && error.status === 500 && error.cause === undefined) this.options.logger.info({ ...fields, err: undefined, reason: error.message }, 'RPC handler reported a failure of a sandbox');
     else if (error.status === 500) this.options.logger.error(fields, 'RPC handler failed');
     else if (error.status > 500) this.options.logger.warn(fields, 'RPC handler met something unavailable');
     return error;
@@ -133,7 +137,7 @@ export class Responder {
   private encode({ pattern, caller }: RequestPacket, reply: ReplyPacket): string {
     try {
       const text = JSON.stringify(reply);
-      if (!exceedsPacketBytes(text)) return text;
+      if (!exceedsBytes(text, this.options.packetBytesMax ?? PACKET_BYTES_MAX)) return text;
       throw new Error('The result is too large for the message bus');
     } catch (error) {
       this.options.logger.error({ err: error, pattern, requestId: caller.requestId }, 'RPC result cannot be sent');

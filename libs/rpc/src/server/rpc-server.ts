@@ -78,7 +78,7 @@ export class RpcServer extends Server implements CustomTransportStrategy {
     const control = await bus.subscribe(this.channels.control(instance), text => this.responder.cancel(text));
     const requests = await bus.subscribe(this.channels.requests(service, instance), text => this.responder.request(text));
     this.subscriptions = { requests, control };
-    logger.info({ service, instance: name, contracts: contracts.map(({ resource }) => resource) }, 'RPC server listens');
+    logger.info({ contracts: contracts.map(({ resource }) => resource) }, 'RPC server listens');
   }
 
   private async stop(timeoutMs: number): Promise<void> {

@@ -3,7 +3,7 @@ import { describe, expect, test } from '@jest/globals';
 import { SealBroken, generateSealingKeys } from '@gatehouse/sealing';
 import fc from 'fast-check';
 import { Channels } from './channels.js';
-import { PACKET_BYTES_MAX, exceedsPacketBytes, parseCancel, parseReply, parseRequest } from './packets.js';
+import { exceedsBytes, parseCancel, parseReply, parseRequest } from './packets.js';
 import { openFields, openResult, sealFields, sealResult } from './sealed-fields.js';
 
 describe('packets', () => {
@@ -19,10 +19,10 @@ describe('packets', () => {
   });
 
   test('the size that counts is that of the bytes', () => {
-    expect(exceedsPacketBytes('x'.repeat(PACKET_BYTES_MAX))).toBe(false);
-    expect(exceedsPacketBytes('x'.repeat(PACKET_BYTES_MAX + 1))).toBe(true);
-    expect(exceedsPacketBytes('\u20ac'.repeat(PACKET_BYTES_MAX / 3))).toBe(false);
-    expect(exceedsPacketBytes('\u20ac'.repeat(PACKET_BYTES_MAX / 3 + 1))).toBe(true);
+    expect(exceedsBytes('x'.repeat(3_000), 3_000)).toBe(false);
+    expect(exceedsBytes('x'.repeat(3_000 + 1), 3_000)).toBe(true);
+    expect(exceedsBytes('\u20ac'.repeat(3_000 / 3), 3_000)).toBe(false);
+    expect(exceedsBytes('\u20ac'.repeat(3_000 / 3 + 1), 3_000)).toBe(true);
   });
 });
 
