@@ -1,3 +1,7 @@
+import { fileURLToPath } from 'node:url';
+
+const tool = name => fileURLToPath(new URL(`./tools/testing/${name}`, import.meta.url));
+
 /** @swc/jest emits ES modules (jest runs with --experimental-vm-modules) and keeps the decorator metadata Nest injects by. */
 const swc = {
   swcrc: false,
@@ -11,6 +15,11 @@ const swc = {
 
 export default {
   testEnvironment: 'node',
+  globalSetup: tool('jest-global-setup.mjs'),
+  globalTeardown: tool('jest-global-teardown.mjs'),
+  reporters: ['default', tool('jest-totals-reporter.mjs')],
+  // A process that only holds its place is tested end to end.
+  passWithNoTests: true,
   testMatch: ['<rootDir>/src/**/*.spec.ts'],
   extensionsToTreatAsEsm: ['.ts'],
   transform: { '^.+\\.c?ts$': ['@swc/jest', swc] },

@@ -92,9 +92,3 @@ const measure = async (ask: () => Promise<unknown>, concurrency: number, duratio
 const at = (sorted: readonly number[], share: number): number => sorted[Math.floor(sorted.length * share)] ?? Number.NaN;
 const median = (values: readonly number[]): number => at([...values].sort((a, b) => a - b), 0.5);
 const rounded = (value: number): number => Math.round(value * 1_000) / 1_000;
-
-if (process.argv[1] === fileURLToPath(import.meta.url)) {
-  const url = process.env['REDIS_URL'];
-  if (url === undefined) throw new Error('REDIS_URL is not set');
-  console.table(await rpcBench(url));
-}

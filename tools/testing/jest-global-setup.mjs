@@ -1,5 +1,6 @@
 import { readdirSync } from 'node:fs';
 import { basename, join } from 'node:path';
+import { sandboxRuntimeEnv } from '../sandbox-env.mjs';
 import { redisBinaryEnv } from '../services/redis.mjs';
 import { startServices } from '../services/services.mjs';
 import { throwaway } from '../services/throwaway.mjs';
@@ -14,6 +15,7 @@ export default async function jestGlobalSetup(_globalConfig, { rootDir }) {
   const { dir, children, end } = await throwaway();
   globalThis.endGatehouseTestServices = end;
   Object.assign(process.env, await startServices(children, dir, { durable: false }), await redisBinaryEnv());
+  if (basename(rootDir) === 'e2e' && !process.env.SANDBOX_RUNTIME) Object.assign(process.env, await sandboxRuntimeEnv());
 }
 
 const needsServices = rootDir => basename(rootDir) === 'e2e' || readdirSync(join(rootDir, 'src'), { recursive: true }).some(file => file.endsWith('.int.spec.ts'));
