@@ -17,9 +17,8 @@ const REQUEST_TIMEOUT_MS = 300_000;
 
 /** Builds the gateway without listening. */
 export const createGateway = async (context: GatewayContext): Promise<NestFastifyApplication> => {
-  // Both are made by the module, which is made with the adapter: until then nothing can arrive.
-  let edge: Edge | undefined;
-  let errors: HttpErrorFilter | undefined;
+  // Made by the module, which is made with the adapter: before that nothing can arrive.
+  const made: { edge?: Edge; errors?: HttpErrorFilter } = {};
   const { TRUST_PROXY } = context.config;
   const adapter = new FastifyAdapter({
     bodyLimit: BODY_BYTES_MAX,
@@ -32,23 +31,22 @@ export const createGateway = async (context: GatewayContext): Promise<NestFastif
     return503OnClosing: false,
     routerOptions: { caseSensitive: true, ignoreTrailingSlash: true, maxParamLength: HEADER_BLOCK_BYTES_MAX, querystringParser: parseQuery },
     trustProxy: TRUST_PROXY.length > 0 ? TRUST_PROXY : false,
-    clientErrorHandler: (error: Error & { code?: string }, socket: Socket) => errors?.sendUnreadable(error, socket),
+    clientErrorHandler: (error: Error & { code?: string }, socket: Socket) => made.errors?.sendUnreadable(error, socket),
     frameworkErrors: (error: Error, request: FastifyRequest, reply: FastifyReply) => {
       // A URL that cannot be decoded has no route and passes no hook, but its credential is looked at first all the same.
-      const sent = (edge?.admit(request, reply) ?? Promise.resolve(undefined)).then(answered => answered ?? errors?.send(error, request, reply));
-      void sent.catch((refusal: unknown) => errors?.send(refusal, request, reply));
+      const sent = (made.edge?.admit(request, reply) ?? Promise.resolve(undefined)).then(answered => answered ?? made.errors?.send(error, request, reply));
+      void sent.catch((refusal: unknown) => made.errors?.send(refusal, request, reply));
     },
   });
   const app = await NestFactory.create<NestFastifyApplication>(GatewayModule.forRoot(context), adapter, { bodyParser: false, logger: new NestLogger(context.logger), abortOnError: false });
-  const made = app.get<Edge>(Edge);
-  edge = made;
-  errors = app.get<HttpErrorFilter>(HttpErrorFilter);
-  made.install(adapter.getInstance());
+  const edge = app.get<Edge>(Edge);
+  Object.assign(made, { edge, errors: app.get<HttpErrorFilter>(HttpErrorFilter) });
+  edge.install(adapter.getInstance());
   if (context.config.LOG_REQUESTS) logRequests(adapter.getInstance(), context.logger);
   // Node answers these itself, without our envelope: an expectation we do not know is no reason to refuse a request.
   const server = adapter.getHttpServer();
   server.on('checkExpectation', (request, response) => server.emit('request', request, response));
-  server.on('connect', (_request: IncomingMessage, socket: Socket) => errors?.sendUnreadable({}, socket));
+  server.on('connect', (_request: IncomingMessage, socket: Socket) => made.errors?.sendUnreadable({}, socket));
   return app;
 };
 

@@ -4,10 +4,10 @@ import { type Database, pingDatabase } from '@gatehouse/database';
 import type { Redis } from 'ioredis';
 
 export const READY_DEADLINE_MS = 2_000;
-const SERVICES = ['vault', 'sandbox', 'budget'] as const;
+type AskedService = 'vault' | 'sandbox' | 'budget';
 
-export type Check = 'database' | 'redis' | (typeof SERVICES)[number];
-export type HealthClients = Record<(typeof SERVICES)[number], Pick<RpcClient<ReturnType<typeof healthRpc>>, 'check'>>;
+export type Check = 'database' | 'redis' | AskedService;
+export type HealthClients = Record<AskedService, Pick<RpcClient<ReturnType<typeof healthRpc>>, 'check'>>;
 
 /** Asks everything the gateway needs, all at once; what does not answer well in time is failing. */
 export class Readiness {
@@ -34,7 +34,7 @@ export class Readiness {
     return Object.fromEntries(names.map(name => [name, 'ok'])) as Record<Check, 'ok'>;
   }
 
-  private async service(name: (typeof SERVICES)[number], caller: Caller): Promise<void> {
+  private async service(name: AskedService, caller: Caller): Promise<void> {
     const { ready } = await this.clients[name].check(caller, {}, { timeoutMs: READY_DEADLINE_MS });
     if (!ready) throw new Error(`${name} says it is not ready`);
   }
