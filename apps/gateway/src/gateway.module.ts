@@ -83,7 +83,6 @@ const edgeProviders = ({ config, logger }: GatewayContext): Provider[] => [
         loadRow: async secretHash => keys.findByHash(secretHash),
       });
       // A Redis that comes back may have forgotten epochs.
-      redis.on('close', () => cache.clear());
       redis.on('ready', () => cache.clear());
       return cache;
     },

@@ -21,41 +21,57 @@ const TRUSTED_BLINDLY_MS = 1_000;
 
 /** Keys this process has looked up lately. Parallel requests with one key share one look-up. */
 export class KeyCache {
-  private readonly known: LRUCache<string, KnownKey, Buffer>;
+  private readonly known = new LRUCache<string, KnownKey>({ max: KNOWN_MAX, ttl: TRUSTED_MS });
+  private readonly loading = new Map<string, Promise<KnownKey>>();
+  /** Look-ups that began before the last `clear` serve those who wait for them and nobody after. */
+  private era = 0;
 
   constructor(
-    source: KeySource,
+    private readonly source: KeySource,
     private readonly now: () => number = Date.now,
-  ) {
-    this.known = new LRUCache<string, KnownKey, Buffer>({
-      max: KNOWN_MAX,
-      ttl: TRUSTED_MS,
-      fetchMethod: async (_name, _stale, { context: secretHash }) => {
-        // The epoch first: a change in between then shows as a newer epoch, never as a newer epoch on an older row.
-        const epoch = await source.readEpoch(secretHash);
-        return { row: await source.loadRow(secretHash), epoch, loadedAt: this.now() };
-      },
-    });
-  }
+  ) {}
 
   async get(secretHash: Buffer): Promise<KnownKey> {
-    return this.fetch(secretHash, false);
+    const name = secretHash.toString('base64url');
+    return this.known.get(name) ?? this.load(name, secretHash, 'any');
   }
 
   /** The key again if what is known of it is older than `epoch`; undefined = the store of epochs is away. */
   async revalidate(secretHash: Buffer, known: KnownKey, epoch: string | undefined): Promise<KnownKey> {
     const current = epoch === undefined ? this.now() - known.loadedAt < TRUSTED_BLINDLY_MS : known.epoch === epoch;
-    return current ? known : this.fetch(secretHash, true);
+    if (current) return known;
+    const name = secretHash.toString('base64url');
+    const later = this.known.get(name);
+    if (epoch !== undefined && later?.epoch === epoch) return later;
+    // Not shared with look-ups for an older epoch: those may have read the row before it changed.
+    return this.load(name, secretHash, epoch ?? 'unknown');
   }
 
   /** Nothing known is trusted any more: epochs may have been lost. */
   clear(): void {
+    this.era++;
     this.known.clear();
+    this.loading.clear();
   }
 
-  private async fetch(secretHash: Buffer, forceRefresh: boolean): Promise<KnownKey> {
-    const known = await this.known.fetch(secretHash.toString('base64url'), { context: secretHash, forceRefresh });
-    if (known === undefined) throw new Error('a key look-up was dropped');
-    return known;
+  private load(name: string, secretHash: Buffer, because: string): Promise<KnownKey> {
+    const flight = `${name} ${because}`;
+    const running = this.loading.get(flight);
+    if (running !== undefined) return running;
+    const { era } = this;
+    const loading = this.read(secretHash)
+      .then(known => {
+        if (this.era === era) this.known.set(name, known);
+        return known;
+      })
+      .finally(() => this.loading.get(flight) === loading && this.loading.delete(flight));
+    this.loading.set(flight, loading);
+    return loading;
+  }
+
+  private async read(secretHash: Buffer): Promise<KnownKey> {
+    // The epoch first: a change in between then shows as a newer epoch, never as a newer epoch on an older row.
+    const epoch = await this.source.readEpoch(secretHash);
+    return { row: await this.source.loadRow(secretHash), epoch, loadedAt: this.now() };
   }
 }
