@@ -124,6 +124,23 @@ describe('agents', () => {
     expect(await call('PUT', '/v1/agents/odd', { systemPrompt: 'a\u0000b', sandbox })).toMatchObject({ status: 201, body: { systemPrompt: 'a\u0000b', sandbox } });
   });
 
+  test('a page of large definitions ends before it is too large to answer, and the next goes on there', async () => {
+    const { secret: own } = await system.createKey();
+    const files = { big: 'x'.repeat(9_000_000) };
+    for (let version = 1; version <= 5; version++) expect((await call('PUT', '/v1/agents/big', { sandbox: { files } }, own)).status).toBeLessThan(300);
+    const seen: number[] = [];
+    let path = '/v1/agents/big/versions?limit=100';
+    for (let pages = 0; path !== '' && pages < 10; pages++) {
+      const { status, body } = await call('GET', path, undefined, own);
+      expect(status).toBe(200);
+      const { versions, nextCursor } = body as { versions: { version: number }[]; nextCursor: string | null };
+      expect(versions.length).toBeLessThan(5);
+      seen.push(...versions.map(({ version }) => version));
+      path = nextCursor === null ? '' : `/v1/agents/big/versions?limit=100&cursor=${nextCursor}`;
+    }
+    expect(seen).toEqual([5, 4, 3, 2, 1]);
+  }, 60_000);
+
   test('lists are paged, newest first, and a cursor fits only its own list', async () => {
     const { secret: own } = await system.createKey();
     for (const slug of ['a', 'b', 'c', 'd', 'e']) await call('PUT', `/v1/agents/${slug}`, {}, own);
@@ -155,6 +172,8 @@ describe('sandboxes', () => {
     [{ agent: 'demo', metadata: { k: null } }, 'validation_error', 400, expect.stringContaining('metadata')],
     [{ agent: 'demo', metadata: { k: 'a\u0000' } }, 'validation_error', 400, expect.stringContaining('metadata')],
     [{ agent: 'demo', externalUserId: 'a\u0000' }, 'validation_error', 400, expect.stringContaining('externalUserId')],
+    [{ agent: 'demo', files: { '/proc/nowhere/file': 'x' } }, 'sandbox_error', 500, expect.any(String)],
+    [{ agent: 'demo', files: { '/home/user/a/b': 'x', '/home/user/a/b/c': 'x' } }, 'sandbox_error', 500, expect.any(String)],
     [{ agent: 'demo', setup: ['true', 'exit 4'] }, 'sandbox_error', 500, expect.stringContaining('Setup command 2')],
   ])('POST %j is refused and leaves no record', async (body, code, status, message) => {
     const { secret: own } = await system.createKey();
@@ -252,6 +271,8 @@ describe('exec', () => {
     [{ command: 'true', timeoutMs: 600_001 }, 'validation_error', 400, 'timeoutMs must be an integer from 1 to 600000'],
     [{ command: 'true', cwd: 'a\u0000' }, 'validation_error', 400, 'cwd must not contain NUL'],
     [{ command: 'true', cwd: '/no/such/dir' }, 'not_found', 404, 'File not found'],
+    [{ command: 'true', cwd: '/proc/nowhere' }, 'not_found', 404, 'File not found'],
+    [{ command: 'true', cwd: 'a/'.repeat(2_048) }, 'not_found', 404, 'File not found'],
     [{ command: 'true', cwd: '/etc/passwd' }, 'not_found', 404, 'File not found'],
     [{ command: 'true', envs: { https_proxy: 'x' } }, 'validation_error', 400, 'envs["https_proxy"] is set by the platform'],
     [{ command: 'true', envs: { A: 7 } }, 'validation_error', 400, 'envs["A"] must be a string'],
@@ -295,4 +316,4 @@ test('a revoked key stops on the next request, through the command line too', as
   expect((await call('GET', '/v1/me', undefined, revoked)).status).toBe(200);
   expect(await system.cli('keys', 'revoke', keyId)).toBe(`Key ${keyId} is revoked.\n`);
   expectFailure(await call('GET', '/v1/me', undefined, revoked), 'unauthorized', 401, 'Invalid or missing API key');
-});
+}, 30_000);

@@ -13,7 +13,7 @@ import { HttpErrorFilter } from './edge/http-error.filter.js';
 import { HealthController } from './health/health.controller.js';
 import { Readiness } from './health/readiness.js';
 import { KeyCache } from './keys/key-cache.js';
-import { epochKey } from './keys/key-epochs.js';
+import { readEpoch } from './keys/key-epochs.js';
 import { KeysStore } from './keys/keys.store.js';
 import { LastUsed } from './keys/last-used.js';
 import { LocalRateLimiter } from './limits/local-rate-limiter.js';
@@ -79,7 +79,7 @@ const edgeProviders = ({ config, logger }: GatewayContext): Provider[] => [
     useFactory: (keys: KeysStore, redis: Redis) => {
       const cache = new KeyCache({
         // An epoch that cannot be asked leaves the row unconfirmed: the cache then looks again, soon.
-        readEpoch: async secretHash => redis.get(epochKey(config.REDIS_NAMESPACE, secretHash)).then(epoch => epoch ?? '', () => undefined),
+        readEpoch: async secretHash => readEpoch(redis, config.REDIS_NAMESPACE, secretHash),
         loadRow: async secretHash => keys.findByHash(secretHash),
       });
       // A Redis that comes back may have forgotten epochs.

@@ -43,11 +43,23 @@ export const createGateway = async (context: GatewayContext): Promise<NestFastif
   Object.assign(made, { edge, errors: app.get<HttpErrorFilter>(HttpErrorFilter) });
   edge.install(adapter.getInstance());
   if (context.config.LOG_REQUESTS) logRequests(adapter.getInstance(), context.logger);
+  closeWhatFallsIdle(adapter.getInstance());
   // Node answers these itself, without our envelope: an expectation we do not know is no reason to refuse a request.
   const server = adapter.getHttpServer();
   server.on('checkExpectation', (request, response) => server.emit('request', request, response));
   server.on('connect', (_request: IncomingMessage, socket: Socket) => made.errors?.sendUnreadable({}, socket));
   return app;
+};
+
+const IDLE_LOOK_MS = 50;
+
+/** Connections are closed as the last answer on each is sent; without this a client's idle keep-alive would hold up the end. */
+const closeWhatFallsIdle = (fastify: FastifyInstance): void => {
+  fastify.addHook('preClose', done => {
+    const timer = setInterval(() => fastify.server.closeIdleConnections(), IDLE_LOOK_MS);
+    fastify.server.once('close', () => clearInterval(timer));
+    done();
+  });
 };
 
 /** The route, never the URL: a query may hold what is nobody's business. */

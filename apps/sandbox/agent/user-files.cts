@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto';
-import { closeSync, constants, createWriteStream, fchmodSync, mkdirSync, openSync, renameSync, unlinkSync } from 'node:fs';
+import { closeSync, constants, createWriteStream, fchmodSync, mkdirSync, openSync, renameSync, statSync, unlinkSync } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
 import type { Readable } from 'node:stream';
 import { asUser, HOME } from './as-user.cjs';
@@ -8,7 +8,7 @@ import { toFailure } from './failure.cjs';
 /** With the rights of the command user: links and `..` lead where its own commands could go, and nowhere else. */
 export function makeDirectory(path: string): void {
   try {
-    asUser(() => mkdirSync(resolve(HOME, path), { recursive: true }));
+    asUser(() => makeDirectories(resolve(HOME, path)));
   } catch (error) {
     throw toFailure(error);
   }
@@ -49,8 +49,22 @@ function drainInto(fd: number, content: Readable): Promise<void> {
   });
 }
 
+/** Not `recursive`: where a parent is there and refuses children as if it were not, as /proc does, Node never comes back from that. */
+function makeDirectories(path: string): void {
+  const missing: string[] = [];
+  for (let directory = path; statSync(directory, { throwIfNoEntry: false })?.isDirectory() !== true; directory = dirname(directory)) missing.push(directory);
+  for (const directory of missing.reverse()) {
+    try {
+      mkdirSync(directory);
+    } catch (error) {
+      // Somebody else may have made it a moment ago.
+      if ((error as NodeJS.ErrnoException).code !== 'EEXIST' || !statSync(directory).isDirectory()) throw error;
+    }
+  }
+}
+
 function create(path: string, mode: number): number {
-  mkdirSync(dirname(path), { recursive: true });
+  makeDirectories(dirname(path));
   const fd = openSync(path, constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL | constants.O_NOFOLLOW, mode);
   try {
     fchmodSync(fd, mode); // whatever the umask is

@@ -1,3 +1,4 @@
+import { isIP } from 'node:net';
 import { type Page, PageQuery } from './pages.js';
 import { rpc, rpcContract } from './rpc/contract.js';
 import { FromPath, Optional, Required, Strict } from './validation/input-fields.js';
@@ -29,22 +30,36 @@ const systemPrompt: Check = value => {
 
 const uuidV4: Check = value => (typeof value === 'string' && isUuid(value) && value[14] === '4' ? null : 'must be a version 4 uuid');
 
+/** A last label of digits makes it an address, as in a URL, and those have their own form. */
+const isHostPattern = (value: string): boolean => /^(\*\.)?([A-Za-z0-9_-]{1,63}\.)*(?!\d+\.?$)[A-Za-z0-9_-]{1,63}\.?$/.test(value);
+
+const isAddressRange = (value: string): boolean => {
+  const [address = '', bits, ...rest] = value.split('/');
+  const version = isIP(address);
+  if (version === 0 || rest.length > 0) return false;
+  return bits === undefined || (/^\d{1,3}$/.test(bits) && Number(bits) <= (version === 4 ? 32 : 128));
+};
+
 /** Host, `*.host`, IP or CIDR. */
 const networkTarget: Check = value => {
   if (typeof value !== 'string') return 'must be a string';
   if (value.length < 1 || value.length > 253) return 'must have 1 to 253 characters';
-  return /^(\*\.)?[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*\.?$|^[0-9A-Fa-f.:]+(\/\d{1,3})?$/.test(value) ? null : 'must be a host, *.host, IP address or CIDR range';
+  return isHostPattern(value) || isAddressRange(value) ? null : 'must be a host, *.host, IP address or CIDR range';
 };
 export const IsNetworkList = () => IsListOf(200, networkTarget);
 
 /** Shell commands run once, in order, when a sandbox is made. */
 export const IsSetup = () => IsTextList({ maxItems: 100, max: 10_000 });
 
+const MCP_SERVERS_MAX = 50;
+
 const uniqueServerNames: Check = value => {
-  if (!Array.isArray(value)) return 'must be an array';
-  const names = new Set<unknown>();
+  // What is no list, or too long a one, other rules refuse.
+  if (!Array.isArray(value) || value.length > MCP_SERVERS_MAX) return null;
+  const names = new Set<string>();
   for (const [index, server] of value.entries()) {
     const name: unknown = (server as { name?: unknown } | null)?.name;
+    if (typeof name !== 'string') continue;
     if (names.has(name)) return `[${index}].name is used twice`;
     names.add(name);
   }
@@ -147,7 +162,7 @@ export class PutAgent {
   disallowedTools?: string[];
 
   @Optional()
-  @IsListOfInputs(50, () => McpServer)
+  @IsListOfInputs(MCP_SERVERS_MAX, () => McpServer)
   @Rule('uniqueServerNames', uniqueServerNames)
   mcpServers?: McpServer[];
 

@@ -1,13 +1,13 @@
-import { GatehouseError } from '@gatehouse/contracts';
+import { GatehouseError, toGatehouseError } from '@gatehouse/contracts';
 import { hashApiKey, isWellFormedApiKey } from '../keys/api-key.js';
 import type { KeyCache } from '../keys/key-cache.js';
-import { epochKey } from '../keys/key-epochs.js';
+import { epochKeys, noEpoch } from '../keys/key-epochs.js';
 import { keyStatus } from '../keys/key-view.js';
 import type { ApiKeyRow } from '../keys/keys.store.js';
 import type { LastUsed } from '../keys/last-used.js';
 import type { PolicyState } from '../limits/gcra.js';
 import { addressSubject, chargesOf, type Policies } from '../limits/policies.js';
-import { type RateLimiter, retryAfter } from '../limits/rate-limiter.js';
+import { type Charge, type RateLimiter, retryAfter } from '../limits/rate-limiter.js';
 
 /** What stages 2 and 3 found out: the key, or why there is none; the limits charged either way. */
 export interface Admission {
@@ -38,9 +38,18 @@ export class Authenticator {
   /**
    * @param header the `Authorization` header
    * @param address of the client; only requests that fail here count on it
-   * @throws GatehouseError `internal_error` 503 when keys cannot be looked up
+   * Never throws: a failure to look up keys is a refusal too, `internal_error` 503.
    */
   async admit(header: string | undefined, address: string, creates: boolean): Promise<Admission> {
+    try {
+      return await this.decide(header, address, creates);
+    } catch (error) {
+      // Whose request it is nobody can tell, so nothing is counted; what the address has left can be told all the same.
+      return { states: await this.limiter.look([this.failureCharge(address)]), outcome: { refusal: toGatehouseError(error) } };
+    }
+  }
+
+  private async decide(header: string | undefined, address: string, creates: boolean): Promise<Admission> {
     const text = BEARER.exec(header ?? '')?.[1];
     if (text === undefined || !isWellFormedApiKey(text)) return this.refuse(unauthorized(), address);
 
@@ -49,7 +58,7 @@ export class Authenticator {
     const refusal = refusalOf(known.row);
     if (known.row === null || refusal !== null) return this.refuse(refusal ?? unauthorized(), address);
 
-    const verdict = await this.limiter.charge(chargesOf(this.policies, known.row, creates), epochKey(this.namespace, secretHash));
+    const verdict = await this.limiter.charge(chargesOf(this.policies, known.row, creates), epochKeys(this.namespace, secretHash));
     const current = await this.keys.revalidate(secretHash, known, verdict.epoch);
     const laterRefusal = current === known ? null : refusalOf(current.row);
     if (current.row === null || laterRefusal !== null) return this.refuse(laterRefusal ?? unauthorized(), address);
@@ -61,12 +70,14 @@ export class Authenticator {
 
   /** A failing request counts on its address; once that is used up it is told to wait instead of what is wrong. */
   private async refuse(refusal: GatehouseError, address: string): Promise<Admission> {
-    const { admitted, states } = await this.limiter.charge([{ policy: this.policies.authFailure, subject: addressSubject(address) }], epochKey(this.namespace, NO_KEY));
+    const { admitted, states } = await this.limiter.charge([this.failureCharge(address)], noEpoch(this.namespace));
     return { states, outcome: { refusal: admitted ? refusal : tooManyRequests(states) } };
   }
-}
 
-const NO_KEY = Buffer.alloc(0);
+  private failureCharge(address: string): Charge {
+    return { policy: this.policies.authFailure, subject: addressSubject(address) };
+  }
+}
 
 const refusalOf = (row: ApiKeyRow | null): GatehouseError | null => {
   if (row === null) return unauthorized();

@@ -1,3 +1,4 @@
+import { connect } from 'node:net';
 import { brotliCompressSync, deflateSync, gzipSync } from 'node:zlib';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { rawHttp, type RawAnswer } from '@gatehouse/testing';
@@ -54,7 +55,21 @@ describe('bytes that are not a request', () => {
   });
 
   test('HTTP/1.1 without Host is refused', async () => {
-    expectFailure(await rawHttp(gateway.port, 'GET /health HTTP/1.1\r\n\r\n'), 400, 'invalid_request', 'The Host header is missing');
+    const answer = await rawHttp(gateway.port, 'GET /v1/me HTTP/1.1\r\n\r\n');
+    expectFailure(answer, 400, 'invalid_request', 'The Host header is missing');
+    expect(answer.headers).toMatchObject({ connection: 'close', 'cache-control': 'no-store' });
+  });
+
+  test('comes after the answers still owed on the connection, once', async () => {
+    const requests = `GET /v1/me HTTP/1.1\r\nhost: h\r\nauthorization: ${key.authorization}\r\n\r\n`.repeat(2);
+    const statuses = await new Promise<string[]>((resolve, reject) => {
+      let text = '';
+      const socket = connect(gateway.port, '127.0.0.1', () => socket.write(`${requests}garbage\r\n\r\nmore garbage\r\n\r\n`));
+      socket.on('data', chunk => (text += chunk.toString()));
+      socket.on('error', reject);
+      socket.on('close', () => resolve([...text.matchAll(/HTTP\/1\.1 (\d{3})/g)].map(([, status = '']) => status)));
+    });
+    expect(statuses).toEqual(['200', '200', '400']);
   });
 
   test('an expectation nobody knows does not change the answer', async () => {
@@ -83,7 +98,7 @@ describe('authentication', () => {
   });
 
   test('comes before everything: route, method, percent-encoding, body', async () => {
-    for (const sent of [{ path: '/v1/nowhere' }, { path: '/v1' }, { method: 'PATCH' }, { path: '/v1/sandboxes/%zz' }, { path: '/%761/me' }, { method: 'POST', path: '/v1/sandboxes', body: '{not json', headers: json }]) {
+    for (const sent of [{ path: '/v1/nowhere' }, { path: '/v1' }, { method: 'PATCH' }, { path: '/v1/sandboxes/%zz' }, { path: '/%761/me' }, { path: '/%761/%zz' }, { path: 'http://h/v1/nowhere' }, { path: 'http://h/v1/sandboxes/%zz' }, { path: '/v1#x' }, { path: '/v1;x' }, { method: 'POST', path: '/v1/sandboxes', body: '{not json', headers: json }]) {
       expectFailure(await send({ ...sent, authorization: null }), 401, 'unauthorized', refused);
     }
   });
@@ -96,6 +111,17 @@ describe('authentication', () => {
     expect((await send({ authorization: revoked.authorization })).status).toBe(200);
     await gateway.revoke(revoked);
     expectFailure(await send({ authorization: revoked.authorization }), 401, 'unauthorized', refused);
+  });
+
+  test('a revoked key stays revoked when Redis loses its data', async () => {
+    const revoked = await gateway.makeKey();
+    expect((await send({ authorization: revoked.authorization })).status).toBe(200);
+    await gateway.revoke(revoked);
+    // All of this installation's keys are gone from the store, as after FLUSHALL or a restart that nobody noticed.
+    const keys = await gateway.redis.keys(`${gateway.namespace}:gateway:*`);
+    await gateway.redis.del(...keys);
+    expectFailure(await send({ authorization: revoked.authorization }), 401, 'unauthorized', refused);
+    expect((await send({})).status).toBe(200);
   });
 
   test('no other header, cookie or parameter is looked at', async () => {
@@ -162,6 +188,9 @@ describe('bodies', () => {
     ['a broken encoding', Buffer.from('not gzip'), { ...json, 'content-encoding': 'gzip' }, 'Request body is not valid JSON'],
     ['another content type', '{}', { 'content-type': 'text/plain' }, 'Content-Type must be application/json'],
     ['no content type', '{}', {}, 'Content-Type must be application/json'],
+    ['an encoding named like something every object has', '{}', { ...json, 'content-encoding': 'constructor' }, 'Unsupported content encoding'],
+    ['a content type that is none', '{}', { 'content-type': ';' }, 'Content-Type must be application/json'],
+    ['no body but a content type that is none', '', { 'content-type': 'x' }, 'agent is required'],
     ['an unknown encoding', '{}', { ...json, 'content-encoding': 'zstd' }, 'Unsupported content encoding'],
     ['an unknown charset', '{}', { 'content-type': 'application/json; charset=latin1' }, 'Unsupported charset'],
     ['no body', '', {}, 'agent is required'],
@@ -197,14 +226,24 @@ describe('bodies', () => {
 
   test('GET and DELETE take any content type and body', async () => {
     expect((await send({ body: '{not json', headers: { 'content-type': 'text/plain' } })).status).toBe(200);
-    const answer = await send({ method: 'DELETE', path: '/v1/sandboxes/x', body: '{not json', headers: json });
-    expect(JSON.parse(answer.body)).toMatchObject({ error: { code: 'sandbox_error', status: 503 } });
+    for (const type of ['application/json', 'text/plain', 'x', ';', 'application/json, text/plain']) {
+      const answer = await send({ method: 'DELETE', path: '/v1/sandboxes/x', body: '{not json', headers: { 'content-type': type } });
+      expect(JSON.parse(answer.body)).toMatchObject({ error: { code: 'sandbox_error', status: 503 } });
+    }
   });
 
   test('a repeated query parameter is refused, an unknown one ignored', async () => {
     expectFailure(await send({ path: '/v1/sandboxes?limit=1&limit=2' }), 400, 'validation_error', 'limit must be given once');
     expect((await send({ path: '/v1/me?colour=red&colour=blue' })).status).toBe(200);
   });
+});
+
+test('a small body that unpacks to millions of wrong items costs neither time nor a long message', async () => {
+  const items = gzipSync(`{"mcpServers":[${'{},'.repeat(3_000_000)}{}]}`);
+  const answer = await send({ method: 'PUT', path: '/v1/agents/x', body: items, headers: { ...json, 'content-encoding': 'gzip' } });
+  expectFailure(answer, 400, 'validation_error', 'mcpServers must have at most 50 items');
+  const keys = `{${Array.from({ length: 100_000 }, (_unused, index) => `"${index}${'k'.repeat(50)}":0`).join(',')}}`;
+  expect((await send({ method: 'PUT', path: '/v1/agents/x', body: keys, headers: json })).body.length).toBeLessThan(2_000);
 });
 
 describe('headers', () => {

@@ -13,6 +13,8 @@ declare module 'fastify' {
     /** Set for every request of `/v1` that got past authentication. */
     caller: Caller | null;
     apiKey: ApiKeyRow | null;
+    /** The client's `Content-Type`; empty = none. */
+    declaredType: string;
   }
 }
 
@@ -31,13 +33,14 @@ export class Edge {
   install(fastify: FastifyInstance): void {
     fastify.decorateRequest('caller', null);
     fastify.decorateRequest('apiKey', null);
+    fastify.decorateRequest('declaredType', '');
     fastify.addHook('onRoute', ({ url, method, config }) => {
       if (isProductPath(url) && config?.policy === undefined) throw new Error(`${String(method)} ${url} does not say which scopes it requires: give its handler @Requires(…)`);
     });
     fastify.addHook('onRequest', async (request, reply) => this.guard(request, reply));
     fastify.removeAllContentTypeParsers();
     fastify.addContentTypeParser('*', async (request: FastifyRequest, body: FastifyRequest['raw']) => {
-      if (request.method !== 'DELETE') return readJsonBody(request.headers, body);
+      if (request.method !== 'DELETE') return readJsonBody(request.headers, request.declaredType, body);
       // Clients send a content type, and some a body, with DELETE too; neither means anything.
       body.resume();
       return {};
@@ -57,19 +60,23 @@ export class Edge {
 
   /** Stages 1 to 3, which hold for every request, whether it has a route or not. Answers preflights itself. */
   async admit(request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply | undefined> {
+    takeContentType(request);
+    const policy = request.is404 ? undefined : request.routeOptions.config.policy;
+    const isProduct = policy !== undefined || isProductPath(request.url);
     void reply.header('x-request-id', request.id).headers(corsHeaders(this.origins, request.headers.origin));
+    if (isProduct) void reply.header('cache-control', 'no-store');
     if (request.method === 'OPTIONS') {
       return reply.headers(preflightHeaders(request.headers['access-control-request-headers'])).code(204).send();
     }
-    if (request.headers.host === undefined && request.raw.httpVersion === '1.1') throw new GatehouseError('invalid_request', 'The Host header is missing');
-
-    const policy = request.is404 ? undefined : request.routeOptions.config.policy;
-    if (policy !== undefined || isProductPath(request.url)) await this.authenticate(request, reply, policy);
+    if (request.headers.host === undefined && request.raw.httpVersion === '1.1') {
+      void reply.header('connection', 'close');
+      throw new GatehouseError('invalid_request', 'The Host header is missing');
+    }
+    if (isProduct) await this.authenticate(request, reply, policy);
     return undefined;
   }
 
   private async authenticate(request: FastifyRequest, reply: FastifyReply, policy: RoutePolicy | undefined): Promise<void> {
-    void reply.header('cache-control', 'no-store');
     const { states, outcome } = await this.authenticator.admit(request.headers.authorization, request.ip, policy?.creates ?? false);
     void reply.headers(rateLimitHeaders(states));
     if ('refusal' in outcome) throw outcome.refusal;
@@ -85,16 +92,23 @@ const requireScopes = (caller: Caller | null, { scopes }: RoutePolicy): void => 
   if (lacking.length > 0) throw new GatehouseError('forbidden', `Missing scope: ${lacking.join(', ')}`);
 };
 
-/** Paths are compared as the router does, after percent-decoding: `/%761/me` is `/v1/me`. A path that cannot be decoded counts as it stands. */
+/**
+ * Fastify refuses a content type that it cannot parse before anybody has looked whether there is a body, and for methods
+ * whose body means nothing. It gets one that it can, and the body's reader the one that was sent.
+ */
+const takeContentType = (request: FastifyRequest): void => {
+  const { headers } = request.raw;
+  request.declaredType = headers['content-type'] ?? '';
+  if (headers['content-type'] !== undefined) headers['content-type'] = 'application/octet-stream';
+};
+
+/**
+ * Everything that could be read as a path of the product: without the origin that a request line may carry, without query
+ * and fragment, escaped characters as themselves. Reading one too many as the product's costs a stranger a 401; one too few
+ * would let requests pass uncounted.
+ */
 const isProductPath = (url: string): boolean => {
-  const path = url.split('?', 1)[0] ?? '';
-  let decoded = path;
-  if (path.includes('%')) {
-    try {
-      decoded = decodeURI(path);
-    } catch (_malformed) {
-      decoded = path;
-    }
-  }
-  return decoded === '/v1' || decoded.startsWith('/v1/');
+  const path = url.replace(/^[a-z][a-z0-9+.-]*:\/\/[^/?#]*/i, '').split(/[?#;]/, 1)[0] ?? '';
+  const plain = path.includes('%') ? path.replace(/%([0-7][0-9a-f])/gi, (_escape, hex: string) => String.fromCharCode(parseInt(hex, 16))) : path;
+  return plain === '/v1' || plain.startsWith('/v1/');
 };

@@ -1,6 +1,7 @@
 import { type ArgumentsHost, Catch, type ExceptionFilter, HttpException } from '@nestjs/common';
 import { GatehouseError, notFound, toGatehouseError } from '@gatehouse/contracts';
 import type { FastifyReply, FastifyRequest } from 'fastify';
+import type { ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
 import type { Logger } from '@gatehouse/platform';
 import type { CorsOrigins } from './cors.js';
@@ -34,9 +35,15 @@ export const contractErrorOf = (thrown: unknown): GatehouseError => {
   return known?.() ?? toGatehouseError(thrown);
 };
 
+/** How long a client has to take the last answer of a connection. */
+const LINGER_MS = 2_000;
+
 /** The only writer of error bodies. Logs what is our fault, once, with the request's id. */
 @Catch()
 export class HttpErrorFilter implements ExceptionFilter {
+  /** Connections that have been given up as unreadable. */
+  private readonly given = new WeakSet<Socket>();
+
   constructor(
     private readonly logger: Logger,
     private readonly origins: CorsOrigins,
@@ -62,8 +69,22 @@ export class HttpErrorFilter implements ExceptionFilter {
     else this.logger.error(fields, 'request failed');
   }
 
-  /** Answers bytes that never became a request, and closes the connection. */
+  /** Answers bytes that never became a request, after the answers that earlier requests of the connection still wait for, and closes it. */
   sendUnreadable(error: { code?: string }, socket: Socket): void {
+    // Whatever follows on it is as unreadable, and needs no answer of its own.
+    if (this.given.has(socket)) return;
+    this.given.add(socket);
+    socket.pause();
+    this.finish(error, socket);
+  }
+
+  private finish(error: { code?: string }, socket: Socket): void {
+    // Node keeps the answer that is being written here, and the next one in its place when that has ended.
+    const { _httpMessage: owed } = socket as Socket & { _httpMessage?: ServerResponse | null };
+    if (owed !== null && owed !== undefined && error.code !== 'ECONNRESET') {
+      owed.once('close', () => setImmediate(() => this.finish(error, socket)));
+      return;
+    }
     if (!socket.writable || error.code === 'ECONNRESET') {
       socket.destroy();
       return;
@@ -80,5 +101,8 @@ export class HttpErrorFilter implements ExceptionFilter {
     };
     const head = Object.entries(headers).map(([name, value]) => `${name}: ${value}\r\n`);
     socket.end(`HTTP/1.1 400 Bad Request\r\n${head.join('')}\r\n${body}`);
+    // What still comes is read and dropped: closing at once, with bytes unread, would take the answer back.
+    socket.resume();
+    setTimeout(() => socket.destroy(), LINGER_MS).unref();
   }
 }

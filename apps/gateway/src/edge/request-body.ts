@@ -8,21 +8,22 @@ export const BODY_BYTES_MAX = 10 * 1024 * 1024;
 const invalid = (message: string): GatehouseError => new GatehouseError('invalid_request', message);
 const tooLarge = (): GatehouseError => invalid('Request body exceeds 10 MiB');
 
-const DECODERS: Readonly<Record<string, (() => Transform) | null>> = {
-  identity: null,
-  gzip: createGunzip,
-  deflate: createInflate,
-  br: createBrotliDecompress,
-};
+const DECODERS: ReadonlyMap<string, (() => Transform) | null> = new Map([
+  ['identity', null],
+  ['gzip', createGunzip],
+  ['deflate', createInflate],
+  ['br', createBrotliDecompress],
+]);
 
 /**
  * Reads the body of a JSON route: an object, `{}` when there is no body.
+ * @param contentType as the client declared it; empty = not at all
  * @throws GatehouseError `invalid_request` for another content type, encoding or charset, over 10 MiB (before and after decompression), not JSON, not an object.
  */
-export const readJsonBody = async (headers: IncomingHttpHeaders, body: Readable): Promise<Record<string, unknown>> => {
+export const readJsonBody = async (headers: IncomingHttpHeaders, contentType: string, body: Readable): Promise<Record<string, unknown>> => {
   // A length that is announced is refused before a byte of it is read.
   if (Number(headers['content-length'] ?? 0) > BODY_BYTES_MAX) throw tooLarge();
-  const bytes = await readAll(body, () => decoderFor(headers));
+  const bytes = await readAll(body, () => decoderFor(headers, contentType));
   if (bytes.length === 0) return {};
   const value = parse(bytes);
   if (typeof value !== 'object' || value === null || Array.isArray(value)) throw invalid('Request body must be a JSON object');
@@ -30,10 +31,10 @@ export const readJsonBody = async (headers: IncomingHttpHeaders, body: Readable)
 };
 
 /** Looks at the headers that describe the body; only asked when there is one. */
-const decoderFor = (headers: IncomingHttpHeaders): Transform | null => {
-  const [type = '', ...parameters] = (headers['content-type'] ?? '').split(';').map(part => part.trim().toLowerCase());
+const decoderFor = (headers: IncomingHttpHeaders, contentType: string): Transform | null => {
+  const [type = '', ...parameters] = contentType.split(';').map(part => part.trim().toLowerCase());
   if (type !== 'application/json' && !/^[a-z0-9!#$&^_.+-]+\/[a-z0-9!#$&^_.+-]+\+json$/.test(type)) throw invalid('Content-Type must be application/json');
-  const decoder = DECODERS[(headers['content-encoding'] ?? 'identity').trim().toLowerCase()];
+  const decoder = DECODERS.get((headers['content-encoding'] ?? 'identity').trim().toLowerCase());
   if (decoder === undefined) throw invalid('Unsupported content encoding');
   const charset = parameters.find(parameter => parameter.startsWith('charset='))?.slice('charset='.length).replaceAll('"', '').trim();
   if (charset !== undefined && charset !== 'utf-8' && charset !== 'utf8') throw invalid('Unsupported charset');

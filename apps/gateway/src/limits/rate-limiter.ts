@@ -1,5 +1,6 @@
 import type { Redis, Result } from 'ioredis';
 import { describe, emissionIntervalMicros, type Policy, type PolicyState } from './gcra.js';
+import { type EpochKeys, joinEpoch, newMark } from '../keys/key-epochs.js';
 import { LocalRateLimiter } from './local-rate-limiter.js';
 
 /** One policy applied to one subject. */
@@ -19,30 +20,37 @@ export interface Verdict {
 /**
  * All policies or none, by the store's own clock, and the epoch of the key in the same round trip. Schedules are kept
  * as whole microseconds: doubles hold them exactly until the year 2255.
- * KEYS: schedules…, epoch. ARGV: interval, tolerance for each schedule. Answers [admitted, epoch, now, schedules…].
+ * KEYS: schedules…, change and mark of the epoch. ARGV: interval, tolerance for each schedule; a mark for a store without one.
+ * Answers [admitted, mark, change, now, schedules…].
  */
 const CHARGE_SCRIPT = `
 local time = redis.call('TIME')
 local now = time[1] * 1000000 + time[2]
+local count = #KEYS - 2
 local schedules, admitted = {}, 1
-for i = 1, #KEYS - 1 do
+for i = 1, count do
   local tat = tonumber(redis.call('GET', KEYS[i])) or now
   schedules[i] = math.max(tat, now)
   if schedules[i] + ARGV[2 * i - 1] - now > tonumber(ARGV[2 * i]) then admitted = 0 end
 end
-local answer = { admitted, redis.call('GET', KEYS[#KEYS]) or '', string.format('%.0f', now) }
-for i = 1, #KEYS - 1 do
+local change, mark = unpack(redis.call('MGET', KEYS[count + 1], KEYS[count + 2]))
+if not mark then
+  mark = ARGV[#ARGV]
+  redis.call('SET', KEYS[count + 2], mark)
+end
+local answer = { admitted, mark, change or '', string.format('%.0f', now) }
+for i = 1, count do
   if admitted == 1 then
     schedules[i] = schedules[i] + ARGV[2 * i - 1]
     redis.call('SET', KEYS[i], string.format('%.0f', schedules[i]), 'PX', math.ceil((schedules[i] - now) / 1000) + 1000)
   end
-  answer[i + 3] = string.format('%.0f', schedules[i])
+  answer[i + 4] = string.format('%.0f', schedules[i])
 end
 return answer`;
 
 declare module 'ioredis' {
   interface RedisCommander<Context> {
-    gatehouseCharge(keyCount: number, ...keysAndArguments: (string | number)[]): Result<[number, string, string, ...string[]], Context>;
+    gatehouseCharge(keyCount: number, ...keysAndArguments: (string | number)[]): Result<[number, string, string, string, ...string[]], Context>;
   }
 }
 
@@ -55,6 +63,8 @@ const STORE_PAUSE_MS = 1_000;
  */
 export class RateLimiter {
   private storePausedUntil = 0;
+  /** Offered with every charge, to a store that has none; never one that a store has had before. */
+  private freshMark = newMark();
 
   constructor(
     private readonly redis: Redis,
@@ -66,7 +76,7 @@ export class RateLimiter {
   }
 
   /** Charges every policy with one request, or none if one of them refuses. `epochAt` is where the epoch to tell is kept. */
-  async charge(charges: readonly Charge[], epochAt: string): Promise<Verdict> {
+  async charge(charges: readonly Charge[], epochAt: EpochKeys): Promise<Verdict> {
     const now = Date.now();
     if (now >= this.storePausedUntil) {
       try {
@@ -79,13 +89,26 @@ export class RateLimiter {
     return { ...this.local.charge(charges), epoch: undefined };
   }
 
-  private async chargeInStore(charges: readonly Charge[], epochAt: string): Promise<Verdict> {
-    const keys = charges.map(({ policy, subject }) => `${this.namespace}:gateway:limit:${policy.name}:${subject}`);
+  /** What is left, without counting anything. */
+  async look(charges: readonly Charge[]): Promise<readonly PolicyState[]> {
+    const now = Date.now() * 1_000;
+    const unused = charges.map(({ policy }) => describe(policy, now, now));
+    const schedules = await this.redis.mget(charges.map(charge => this.scheduleKey(charge))).catch(() => null);
+    return schedules === null ? unused : charges.map(({ policy }, index) => describe(policy, Number(schedules[index] ?? now), now));
+  }
+
+  private scheduleKey({ policy, subject }: Charge): string {
+    return `${this.namespace}:gateway:limit:${policy.name}:${subject}`;
+  }
+
+  private async chargeInStore(charges: readonly Charge[], { mark, change }: EpochKeys): Promise<Verdict> {
+    const keys = charges.map(charge => this.scheduleKey(charge));
     const limits = charges.flatMap(({ policy }) => [emissionIntervalMicros(policy), emissionIntervalMicros(policy) * policy.burst]);
-    const [admitted, epoch, now, ...schedules] = await this.redis.gatehouseCharge(keys.length + 1, ...keys, epochAt, ...limits);
+    const [admitted, knownMark, changed, now, ...schedules] = await this.redis.gatehouseCharge(keys.length + 2, ...keys, change, mark, ...limits, this.freshMark);
+    if (knownMark === this.freshMark) this.freshMark = newMark();
     return {
       admitted: admitted === 1,
-      epoch,
+      epoch: joinEpoch(knownMark, changed),
       states: charges.map(({ policy }, index) => describe(policy, Number(schedules[index]), Number(now))),
     };
   }

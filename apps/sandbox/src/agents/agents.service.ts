@@ -23,7 +23,7 @@ import { agentPlace, sealEnvs } from '../envs/sealed-envs.js';
 import type { Installation } from '../installation.js';
 import { OneAtATime } from '../one-at-a-time.js';
 import { highestFirst, newestFirst } from '../pages/page-cursors.js';
-import { pageOf } from '../pages/page-of.js';
+import { pageOfWhole } from '../pages/page-of.js';
 import { RemoveSandboxes } from '../sandboxes/remove-sandboxes.js';
 import { ENV_KEYS, INSTALLATION } from '../tokens.js';
 import { agentDefinition } from './agent-definition.js';
@@ -52,7 +52,7 @@ export class AgentsService implements RpcHandlers<typeof agentsRpc> {
   async list({ teamId }: Caller, { limit = PAGE_LIMIT_DEFAULT, cursor }: PageQuery): Promise<Page<Agent>> {
     const cursors = newestFirst('agents', { teamId });
     const rows = await this.agents.list(teamId, cursors.decode(cursor), limit + 1);
-    return pageOf(rows, limit, agentView, row => cursors.encode(row));
+    return pageOfWhole(rows, limit, agentView, row => cursors.encode(row));
   }
 
   async get({ teamId }: Caller, { slug }: AgentRef): Promise<Agent> {
@@ -93,7 +93,7 @@ export class AgentsService implements RpcHandlers<typeof agentsRpc> {
     const cursors = highestFirst('agent-versions', { teamId, slug });
     const rows = await this.agents.versions(teamId, slug, cursors.decode(cursor), limit + 1);
     if (rows === null) throw notFound('Agent');
-    return pageOf(rows, limit, agentVersionView, ({ version }) => cursors.encode(version));
+    return pageOfWhole(rows, limit, agentVersionView, ({ version }) => cursors.encode(version));
   }
 
   /** Activates an older version; makes none. */

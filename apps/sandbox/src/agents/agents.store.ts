@@ -38,6 +38,9 @@ export interface AgentVersionRow {
   readonly createdAt: Date;
 }
 
+/** Of a page: `definition` is null once the definitions before it have filled the page. */
+export type Paged<Row> = Omit<Row, 'definition'> & { readonly definition: KeptDefinition | null };
+
 export interface NextVersion {
   readonly definition: KeptDefinition;
   readonly envKeys: readonly string[];
@@ -47,9 +50,16 @@ export interface NextVersion {
   readonly sealEnvs: (agentId: string, version: number) => Promise<SealedEnvs>;
 }
 
-const COLUMNS = Prisma.sql`
+const COLUMNS_BESIDE_DEFINITION = Prisma.sql`
   agents.id, agents.slug, agents.active_version AS version, agents.latest_version AS "latestVersion",
-  versions.definition, versions.env_keys AS "envKeys", agents.created_at AS "createdAt", agents.updated_at AS "updatedAt"`;
+  versions.env_keys AS "envKeys", agents.created_at AS "createdAt", agents.updated_at AS "updatedAt"`;
+const COLUMNS = Prisma.sql`${COLUMNS_BESIDE_DEFINITION}, versions.definition`;
+
+/** Bytes of definitions after which a page has no room for another; one always fits. */
+const PAGE_BYTES_MAX = 16 * 1_048_576;
+/** Definitions are as large as a request may be: they are read only as far as the page can take them. */
+const definitionWithin = (order: Prisma.Sql): Prisma.Sql =>
+  Prisma.sql`CASE WHEN sum(versions.definition_bytes) OVER (ORDER BY ${order}) - versions.definition_bytes <= ${PAGE_BYTES_MAX} THEN versions.definition END AS definition`;
 const WITH_ACTIVE_VERSION = Prisma.sql`sandbox.agents JOIN sandbox.agent_versions versions ON versions.agent_id = agents.id AND versions.version = agents.active_version`;
 
 @Injectable()
@@ -57,9 +67,9 @@ export class AgentsStore {
   constructor(@InjectDatabase() private readonly database: Database) {}
 
   /** Newest first. */
-  list(teamId: string, after: CreatedPosition | null, count: number): Promise<AgentRow[]> {
-    return this.database.$queryRaw<AgentRow[]>`
-      SELECT ${COLUMNS} FROM ${WITH_ACTIVE_VERSION}
+  list(teamId: string, after: CreatedPosition | null, count: number): Promise<Paged<AgentRow>[]> {
+    return this.database.$queryRaw<Paged<AgentRow>[]>`
+      SELECT ${COLUMNS_BESIDE_DEFINITION}, ${definitionWithin(Prisma.sql`agents.created_at DESC, agents.id DESC`)} FROM ${WITH_ACTIVE_VERSION}
       WHERE agents.team_id = ${teamId}::uuid
       ${after === null ? Prisma.empty : Prisma.sql`AND (agents.created_at, agents.id) < (${after.createdAt}::timestamptz, ${after.id}::uuid)`}
       ORDER BY agents.created_at DESC, agents.id DESC LIMIT ${count}`;
@@ -91,9 +101,10 @@ export class AgentsStore {
         RETURNING id, active_version AS version, latest_version AS "latestVersion", created_at AS "createdAt", updated_at AS "updatedAt"`;
       if (agent === undefined) throw new Error('INSERT … ON CONFLICT DO UPDATE returned no row');
       const envs = await sealEnvs(agent.id, agent.version);
+      const text = JSON.stringify(definition);
       await transaction.$executeRaw`
-        INSERT INTO sandbox.agent_versions (agent_id, version, name, definition, env_keys, envs, key_id, created_at)
-        VALUES (${agent.id}::uuid, ${agent.version}, ${definition.name}, ${JSON.stringify(definition)}::json, ${[...envKeys]}::text[],
+        INSERT INTO sandbox.agent_versions (agent_id, version, name, definition, definition_bytes, env_keys, envs, key_id, created_at)
+        VALUES (${agent.id}::uuid, ${agent.version}, ${definition.name}, ${text}::json, ${Buffer.byteLength(text)}, ${[...envKeys]}::text[],
           ${envs === null ? null : JSON.stringify(envs)}::jsonb, ${keyId}::uuid, clock_timestamp())`;
       return { ...agent, slug, definition, envKeys };
     });
@@ -115,11 +126,11 @@ export class AgentsStore {
   }
 
   /** Highest first; null without such an agent. */
-  async versions(teamId: string, slug: string, below: number | null, count: number): Promise<AgentVersionRow[] | null> {
+  async versions(teamId: string, slug: string, below: number | null, count: number): Promise<Paged<AgentVersionRow>[] | null> {
     // The outer join keeps one empty row of an agent whose versions have all been listed.
-    const rows = await this.database.$queryRaw<(AgentVersionRow | { version: null })[]>`
+    const rows = await this.database.$queryRaw<(Paged<AgentVersionRow> | { version: null })[]>`
       SELECT versions.version, versions.version = agents.active_version AS active, versions.key_id AS "keyId",
-        versions.definition, versions.env_keys AS "envKeys", versions.created_at AS "createdAt"
+        ${definitionWithin(Prisma.sql`versions.version DESC`)}, versions.env_keys AS "envKeys", versions.created_at AS "createdAt"
       FROM sandbox.agents LEFT JOIN LATERAL (
         SELECT * FROM sandbox.agent_versions
         WHERE agent_id = agents.id ${below === null ? Prisma.empty : Prisma.sql`AND version < ${below}`}
@@ -127,7 +138,7 @@ export class AgentsStore {
       ) versions ON true
       WHERE agents.team_id = ${teamId}::uuid AND agents.slug = ${slug}
       ORDER BY versions.version DESC`;
-    return rows.length === 0 ? null : rows.filter((row): row is AgentVersionRow => row.version !== null);
+    return rows.length === 0 ? null : rows.filter((row): row is Paged<AgentVersionRow> => row.version !== null);
   }
 
   /**

@@ -24,10 +24,9 @@ export interface Preparation {
  */
 export const prepareSandbox = async (handle: SandboxHandle, { files, cwd, cwdDefault, setup, envs }: Preparation, signal: AbortSignal): Promise<void> => {
   for (const [path, content] of laidOver(files)) {
-    signal.throwIfAborted();
-    await driven(handle.files.write(path, Buffer.from(content)));
+    await unlessAborted(driven(handle.files.write(path, Buffer.from(content))), signal);
   }
-  await driven(handle.files.mkdir(sandboxPath(cwd ?? cwdDefault)));
+  await unlessAborted(driven(handle.files.mkdir(sandboxPath(cwd ?? cwdDefault))), signal);
   for (const [index, command] of setup.entries()) {
     const { exitCode, timedOut } = await driven(
       handle.exec({ command, cwd: cwd === null ? HOME : sandboxPath(cwd), env: envs, timeoutMs: SETUP_TIMEOUT_MS, capBytes: SETUP_OUTPUT_BYTES, signal }),
@@ -39,3 +38,18 @@ export const prepareSandbox = async (handle: SandboxHandle, { files, cwd, cwdDef
 
 /** One content per file, however its path is spelled. */
 const laidOver = (files: readonly FilesInput[]): ReadonlyMap<string, string> => new Map(files.flatMap(filesOf).map(({ path, content }) => [sandboxPath(path), content]));
+
+/** Whoever gives up does not wait for the sandbox to notice: it is thrown away. */
+const unlessAborted = async <T>(work: Promise<T>, signal: AbortSignal): Promise<T> => {
+  signal.throwIfAborted();
+  let abort = (): void => undefined;
+  const aborted = new Promise<never>((_resolve, reject) => {
+    abort = () => reject(signal.reason as Error);
+    signal.addEventListener('abort', abort, { once: true });
+  });
+  try {
+    return await Promise.race([work, aborted]);
+  } finally {
+    signal.removeEventListener('abort', abort);
+  }
+};

@@ -41,10 +41,15 @@ export class ProvisionSandbox {
    */
   async create(agent: AgentForSandbox, request: SandboxRequest, signal: AbortSignal): Promise<CreatedSandbox> {
     const life: Life = { id: uuidV7(), generation: FIRST_GENERATION, createdAt: new Date() };
-    await this.boxes.create(life.id, signal, async aborted => {
-      await this.writeRow(agent, request, life);
-      return this.provision(agent, request, life, aborted);
-    });
+    try {
+      await this.boxes.create(life.id, signal, async aborted => {
+        await this.writeRow(agent, request, life);
+        return this.provision(agent, request, life, aborted);
+      });
+    } catch (error) {
+      // Nobody has been told its id yet: what is not there any more, to whom asked, is the agent it was to be made for.
+      throw error instanceof GatehouseError && error.code === 'not_found' ? notFound('Agent') : error;
+    }
     return { id: request.sandboxId, sandboxId: request.sandboxId, status: 'active', createdAt: life.createdAt.toISOString() };
   }
 

@@ -18,7 +18,8 @@ export interface InputField {
   readonly nil: 'absent' | 'kept' | 'refused';
   /** How a query text becomes a value. */
   fromText?: (text: string) => unknown;
-  nested?: { readonly type: () => InputClass<object>; readonly each: boolean };
+  /** `itemsMax`: it is a list of such objects; a longer one is refused unread. */
+  nested?: { readonly type: () => InputClass<object>; readonly itemsMax?: number };
 }
 
 const fieldsOf = new WeakMap<object, InputField[]>();

@@ -67,6 +67,8 @@ const filesMap: Check = value => {
 const fileProblem = (file: unknown, listed: boolean): string | null => {
   if (typeof file !== 'object' || file === null) return ' must be an object';
   const { path: filePath, content } = file as { path?: unknown; content?: unknown };
+  if (listed && (filePath === undefined || filePath === null || filePath === '')) return '.path is required';
+  if (listed && (content === undefined || content === null)) return '.content is required';
   const pathProblem = path(filePath);
   if (pathProblem !== null) return listed ? `.path ${pathProblem}` : ` path ${pathProblem}`;
   if (typeof content !== 'string') return listed ? '.content must be a string' : ' must be a string';

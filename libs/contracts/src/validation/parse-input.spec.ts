@@ -90,6 +90,8 @@ describe('strict objects', () => {
     [{ mcpServers: [{ url: 'https://h' }] }, 'invalid_request', 'mcpServers[0].name is required'],
     [{ mcpServers: [{ name: 'a' }] }, 'invalid_request', 'mcpServers[0].url is required'],
     [{ mcpServers: [{ name: 'a', url: 'ftp://h' }] }, 'validation_error', 'mcpServers[0].url must be an http or https URL'],
+    [{ mcpServers: [{ name: 'a', url: 'https://@h' }] }, 'validation_error', 'mcpServers[0].url must not contain user info'],
+    [{ mcpServers: [{ name: 'a', url: 'https://h/\n' }] }, 'validation_error', 'mcpServers[0].url must be an http or https URL'],
     [{ mcpServers: [{ name: 'a', url: 'https://u:p@h' }] }, 'validation_error', 'mcpServers[0].url must not contain user info'],
     [{ mcpServers: [{ name: 'a', url: 'https://h' }, { name: ' a ', url: 'https://i' }] }, 'validation_error', 'mcpServers[1].name is used twice'],
     [{ mcpServers: [{ name: 'a__b', url: 'https://h' }] }, 'validation_error', 'mcpServers[0].name must not contain __'],
@@ -105,6 +107,31 @@ describe('strict objects', () => {
   ])('%j', (body, code, message) => {
     expect(problemOf(() => agent(body))).toEqual({ code, message });
   });
+});
+
+describe('lists of files', () => {
+  test.each([
+    [[{ path: 'a' }], 'invalid_request', 'files[0].content is required'],
+    [[{ content: 'a' }], 'invalid_request', 'files[0].path is required'],
+    [[{ path: '', content: 'a' }], 'invalid_request', 'files[0].path is required'],
+    [[{ path: 'a', content: 7 }], 'validation_error', 'files[0].content must be a string'],
+    [{ a: null }, 'validation_error', 'files["a"] must be a string'],
+  ])('%j', (files, code, message) => {
+    expect(problemOf(() => http(CreateSandbox, { body: { agent: 'a', files } }))).toEqual({ code, message });
+  });
+});
+
+describe('network lists', () => {
+  const read = (entry: string): string | null => {
+    try {
+      http(CreateSandbox, { body: { agent: 'a', networkDenyOut: [entry] } });
+      return null;
+    } catch (error) {
+      return (error as Error).message;
+    }
+  };
+  test.each(['example.com', '*.example.com', 'example.com.', 'localhost', 'a_b.example', '10.0.0.1', '10.0.0.0/8', '::1', 'fe80::/10', '2001:db8::1'])('%s is a target', entry => expect(read(entry)).toBeNull());
+  test.each(['999.1.1.1/777', '::::', '1.2.3.4/99', '1.2.3.4/8/8', '1.2.3', 'a..b', '*', '*.*.com', 'http://a', 'a b', 'a/8'])('%s is none', entry => expect(read(entry)).toMatch(/^networkDenyOut\[0\] must be a host/));
 });
 
 test('no body, however odd, throws anything but an error of the contract', () => {

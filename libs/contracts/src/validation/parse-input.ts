@@ -14,6 +14,10 @@ interface Problem {
   readonly message: string;
 }
 
+/** A message is for a person, whatever a body is made of. */
+const UNKNOWN_KEYS_TOLD = 10;
+const UNKNOWN_KEY_TOLD = 100;
+
 type Values = Readonly<Record<string, unknown>>;
 
 /**
@@ -72,21 +76,24 @@ const readFields = <T extends object>(type: InputClass<T>, valueOf: (field: Inpu
   for (const error of validateSync(instance, { forbidUnknownValues: false })) {
     const messages = Object.values(error.constraints ?? {});
     if (problems.has(error.property) || messages.length === 0) continue;
-    problems.set(error.property, [{ missing: false, message: `${at}${messages[0]}` }]);
+    const message = `${at}${messages[0]}`;
+    // Also a part of a value can be missing: `files[0].content is required`.
+    problems.set(error.property, [{ missing: message.endsWith(' is required'), message }]);
   }
 
   const found = fields.flatMap(({ name }) => problems.get(name) ?? []);
   if (isStrict(prototype)) {
     const known = new Set(fields.filter(({ source }) => keysFrom === undefined || source === keysFrom).map(({ name }) => name));
-    for (const key of keys) if (!known.has(key)) found.push({ missing: false, message: `${at}${key} is not allowed` });
+    const unknown = keys.filter(key => !known.has(key)).slice(0, UNKNOWN_KEYS_TOLD);
+    for (const key of unknown) found.push({ missing: false, message: `${at}${key.slice(0, UNKNOWN_KEY_TOLD)} is not allowed` });
   }
   return { instance, problems: found };
 };
 
-const readNested = ({ type, each }: NonNullable<InputField['nested']>, value: unknown, at: string): { value: unknown; problems: Problem[] } => {
-  if (!each) return readObject(type(), value, at);
+const readNested = ({ type, itemsMax }: NonNullable<InputField['nested']>, value: unknown, at: string): { value: unknown; problems: Problem[] } => {
+  if (itemsMax === undefined) return readObject(type(), value, at);
   // The rule beside the field says that it must be a list, and how long it may be.
-  if (!Array.isArray(value)) return { value, problems: [] };
+  if (!Array.isArray(value) || value.length > itemsMax) return { value, problems: [] };
   const items = value.map((item: unknown, index) => readObject(type(), item, `${at}[${index}]`));
   return { value: items.map(item => item.value), problems: items.flatMap(item => item.problems) };
 };

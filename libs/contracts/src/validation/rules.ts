@@ -75,14 +75,14 @@ export const IsListOfInputs =
   (maxItems: number, type: () => InputClass<object>) =>
   (prototype: object, name: string): void => {
     Rule('inputs', list(maxItems, () => null))(prototype, name);
-    refineField(prototype, name, { nested: { type, each: true } });
+    refineField(prototype, name, { nested: { type, itemsMax: maxItems } });
   };
 
 /** An object of a class, read with all its own rules. */
 export const IsInput =
   (type: () => InputClass<object>) =>
   (prototype: object, name: string): void =>
-    refineField(prototype, name, { nested: { type, each: false } });
+    refineField(prototype, name, { nested: { type } });
 
 const list =
   (maxItems: number, check: Check): Check =>
@@ -108,8 +108,8 @@ export const IsPath = () => Rule('path', path);
 /** A bare `http` or `https` URL without user info. */
 export const httpUrl: Check = value => {
   if (typeof value !== 'string') return 'must be a string';
-  if (value.length > 2048 || !URL.canParse(value) || !/^https?:\/\/[^/]/i.test(value)) return 'must be an http or https URL';
-  const { username, password } = new URL(value);
-  return username === '' && password === '' ? null : 'must not contain user info';
+  // The URL parser quietly drops control characters and blanks, and an empty user info with its @.
+  if (value.length > 2048 || /[\u0000-\u0020\u007f]/.test(value) || !URL.canParse(value) || !/^https?:\/\/[^/]/i.test(value)) return 'must be an http or https URL';
+  return /^https?:\/\/[^/?#]*@/i.test(value) ? 'must not contain user info' : null;
 };
 export const IsHttpUrl = () => Rule('httpUrl', httpUrl);

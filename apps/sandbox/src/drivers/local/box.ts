@@ -196,9 +196,12 @@ export class LocalBox implements SandboxHandle {
   }
 }
 
+/** More than any kernel takes: it is the kernel that says a path is too long, and so that nothing is there. */
+const PATH_BYTES_MAX = 8_192;
+
 /** @throws {DriverError} `failed` for what cannot be a path */
 function insidePath(path: string): string {
-  if (path.length === 0 || path.includes('\0') || Buffer.byteLength(path) > 4095) throw new DriverError('failed', 'Not a path');
+  if (path.length === 0 || path.includes('\0') || Buffer.byteLength(path) > PATH_BYTES_MAX) throw new DriverError('failed', 'Not a path');
   return posix.resolve(HOME, path);
 }
 

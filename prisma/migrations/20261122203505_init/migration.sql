@@ -57,6 +57,7 @@ CREATE TABLE "sandbox"."agent_versions" (
     "version" INTEGER NOT NULL,
     "name" TEXT NOT NULL,
     "definition" JSON NOT NULL,
+    "definition_bytes" INTEGER NOT NULL,
     "env_keys" TEXT[],
     "envs" JSONB,
     "key_id" UUID NOT NULL,
