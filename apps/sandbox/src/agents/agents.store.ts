@@ -79,6 +79,11 @@ export class AgentsStore {
     return findIn(this.database, teamId, slug);
   }
 
+  async exists(id: string): Promise<boolean> {
+    const [row] = await this.database.$queryRaw<{ exists: boolean }[]>`SELECT EXISTS (SELECT FROM sandbox.agents WHERE id = ${id}::uuid) AS exists`;
+    return row?.exists === true;
+  }
+
   /** The active version with its sealed values. */
   async findForSandbox(teamId: string, slug: string): Promise<AgentForSandbox | null> {
     const [row] = await this.database.$queryRaw<AgentForSandbox[]>`

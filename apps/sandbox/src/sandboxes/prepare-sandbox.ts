@@ -24,9 +24,9 @@ export interface Preparation {
  */
 export const prepareSandbox = async (handle: SandboxHandle, { files, cwd, cwdDefault, setup, envs }: Preparation, signal: AbortSignal): Promise<void> => {
   for (const [path, content] of laidOver(files)) {
-    await unlessAborted(driven(handle.files.write(path, Buffer.from(content))), signal);
+    await unlessAborted(() => driven(handle.files.write(path, Buffer.from(content))), signal);
   }
-  await unlessAborted(driven(handle.files.mkdir(sandboxPath(cwd ?? cwdDefault))), signal);
+  await unlessAborted(() => driven(handle.files.mkdir(sandboxPath(cwd ?? cwdDefault))), signal);
   for (const [index, command] of setup.entries()) {
     const { exitCode, timedOut } = await driven(
       handle.exec({ command, cwd: cwd === null ? HOME : sandboxPath(cwd), env: envs, timeoutMs: SETUP_TIMEOUT_MS, capBytes: SETUP_OUTPUT_BYTES, signal }),
@@ -40,7 +40,7 @@ export const prepareSandbox = async (handle: SandboxHandle, { files, cwd, cwdDef
 const laidOver = (files: readonly FilesInput[]): ReadonlyMap<string, string> => new Map(files.flatMap(filesOf).map(({ path, content }) => [sandboxPath(path), content]));
 
 /** Whoever gives up does not wait for the sandbox to notice: it is thrown away. */
-const unlessAborted = async <T>(work: Promise<T>, signal: AbortSignal): Promise<T> => {
+const unlessAborted = async <T>(work: () => Promise<T>, signal: AbortSignal): Promise<T> => {
   signal.throwIfAborted();
   let abort = (): void => undefined;
   const aborted = new Promise<never>((_resolve, reject) => {
@@ -48,7 +48,7 @@ const unlessAborted = async <T>(work: Promise<T>, signal: AbortSignal): Promise<
     signal.addEventListener('abort', abort, { once: true });
   });
   try {
-    return await Promise.race([work, aborted]);
+    return await Promise.race([work(), aborted]);
   } finally {
     signal.removeEventListener('abort', abort);
   }

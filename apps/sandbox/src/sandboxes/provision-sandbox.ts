@@ -3,7 +3,7 @@ import type { Logger } from '@gatehouse/platform';
 import type { KeyRing } from '@gatehouse/sealing';
 import { Inject, Injectable } from '@nestjs/common';
 import { CWD_DEFAULT } from '../agents/agent-definition.js';
-import type { AgentForSandbox } from '../agents/agents.store.js';
+import { type AgentForSandbox, AgentsStore } from '../agents/agents.store.js';
 import type { SandboxHandle } from '../drivers/sandbox.driver.js';
 import { agentPlace, openEnvs, sandboxPlace, sealEnvs } from '../envs/sealed-envs.js';
 import { ENV_KEYS, LOGGER, NODE_ID } from '../tokens.js';
@@ -26,6 +26,7 @@ interface Life {
 @Injectable()
 export class ProvisionSandbox {
   constructor(
+    private readonly agents: AgentsStore,
     private readonly sandboxes: SandboxesStore,
     private readonly rows: NodeSandboxesStore,
     private readonly boxes: NodeBoxes,
@@ -47,8 +48,9 @@ export class ProvisionSandbox {
         return this.provision(agent, request, life, aborted);
       });
     } catch (error) {
-      // Nobody has been told its id yet: what is not there any more, to whom asked, is the agent it was to be made for.
-      throw error instanceof GatehouseError && error.code === 'not_found' ? notFound('Agent') : error;
+      // To whoever asked, a sandbox that went away with its agent is an agent that is not there.
+      const wentAway = error instanceof GatehouseError && error.code === 'not_found';
+      throw wentAway && !(await this.agents.exists(agent.id)) ? notFound('Agent') : error;
     }
     return { id: request.sandboxId, sandboxId: request.sandboxId, status: 'active', createdAt: life.createdAt.toISOString() };
   }

@@ -53,11 +53,19 @@ export class LocalBox implements SandboxHandle {
 
   /** Sets the agent up (a fresh start only) and watches it from then on. */
   async begin(configuration?: Parameters<AgentClient['configure']>[0]): Promise<void> {
-    if (configuration) await this.client.configure(configuration);
-    else await this.client.health(1_000);
-    this.oomKillsSeen = await this.context.cgroups.oomKills(this.ref.slot);
-    this.stopWatching = await this.client.watch(() => void this.vanished());
+    // At once: the agent has only just begun, and each first question costs it some milliseconds.
+    [this.oomKillsSeen] = await Promise.all([
+      this.context.cgroups.oomKills(this.ref.slot),
+      this.watch(),
+      configuration ? this.client.configure(configuration) : this.client.health(1_000),
+    ]);
     this.begun = true;
+  }
+
+  private async watch(): Promise<void> {
+    this.stopWatching = await this.client.watch(() => void this.vanished());
+    // Given up meanwhile: nobody would stop it any more.
+    if (this.ending) this.stopWatching();
   }
 
   /** Lets go of the sandbox without ending it; this handle is of no use afterwards. */
