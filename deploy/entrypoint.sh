@@ -3,7 +3,7 @@
 # administrator's command line instead: docker compose run --rm gateway keys create --team acme
 set -eu
 cd "$(dirname "$0")/.."
-# The health check finds its own process by this name.
+# The health check (healthcheck.mjs) finds its own process by this name.
 export INSTANCE_ID="${INSTANCE_ID:-${GATEHOUSE_SERVICE:-}-$(hostname)}"
 if [ "$#" -gt 0 ]; then exec node --enable-source-maps apps/gateway/dist/cli/main.js "$@"; fi
 case "${GATEHOUSE_SERVICE:-}" in

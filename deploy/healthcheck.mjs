@@ -4,8 +4,9 @@ import { hostname } from 'node:os';
 import { Redis } from 'ioredis';
 
 const DEADLINE_MS = 4_000;
-const { GATEHOUSE_SERVICE: service, REDIS_URL = '', REDIS_NAMESPACE = 'gatehouse', PORT = '3000' } = process.env;
-const instance = process.env.INSTANCE_ID || `${service}-${hostname()}`;
+const { GATEHOUSE_SERVICE: service, NODE_ID, INSTANCE_ID, REDIS_URL = '', REDIS_NAMESPACE = 'gatehouse', PORT = '3000' } = process.env;
+// What entrypoint.sh exports does not reach a health check, so its default stands here again. A sandbox node goes by its own name.
+const instance = service === 'sandbox' ? NODE_ID : INSTANCE_ID || `${service}-${hostname()}`;
 
 async function gatewayAnswers() {
   const response = await fetch(`http://127.0.0.1:${PORT}/health`, { signal: AbortSignal.timeout(DEADLINE_MS) });
