@@ -33,7 +33,7 @@ export class Children {
   spawn(name, command, { wrapper = [], stopSignal = 'SIGTERM', ...options } = {}) {
     if (this.#closed) throw new Error(`${name} is not started any more: everything is being stopped`);
     const [program, ...args] = [...wrapper, ...deathSignal(stopSignal), ...command];
-    // Its own session: Ctrl-C reaches only the parent, which then stops its children in order.
+    // Its own process group: Ctrl-C reaches only the parent, which then stops its children in order.
     const child = spawn(program, args, { detached: true, ...options });
     const identity = child.pid === undefined ? undefined : identify(child.pid);
     if (identity) {
