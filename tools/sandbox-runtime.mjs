@@ -1,16 +1,15 @@
-import { execFileSync } from 'node:child_process';
-import { accessSync, chmodSync, constants, existsSync, mkdirSync, mkdtempSync, readdirSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { accessSync, constants, existsSync, renameSync, writeFileSync } from 'node:fs';
 import { delimiter, join, resolve } from 'node:path';
-import { pathToFileURL } from 'node:url';
+import { hasDebianPackages, libraryFolder, unpackDebianPackages } from './services/debian-packages.mjs';
+import { isMain } from './workspace.mjs';
 
 const PACKAGES = ['runc', 'libseccomp2', 'tini'];
-const TRIPLETS = { x64: 'x86_64-linux-gnu', arm64: 'aarch64-linux-gnu' };
 const MEND = 'apt-get install runc tini';
 
 /**
  * The container runtime and the pid 1 every sandbox starts with, from PATH where they are installed, else from
  * Debian's packages unpacked (never installed) below `dir`. The first call may download about 10 MB, later ones
- * only look. Safe against a kill in the middle and against a second caller: the unpacked tree appears by one rename.
+ * only look. Safe against a kill in the middle and against a second caller.
  *
  * @param {string} dir where an unpacked copy lives between calls
  * @returns {Promise<{ runtime: string, init: string }>} absolute paths
@@ -21,11 +20,11 @@ export async function sandboxRuntime(dir) {
   if (installed.runtime && installed.init) return installed;
 
   const unpacked = resolve(dir, `oci-${process.arch}`);
-  if (!existsSync(unpacked)) unpack(unpacked);
-  return {
-    runtime: installed.runtime ?? join(unpacked, 'runc'),
-    init: installed.init ?? join(unpacked, 'root/usr/bin/tini-static'),
-  };
+  const tree = join(unpacked, 'root');
+  const runtime = join(unpacked, 'runc');
+  if (!existsSync(tree)) await unpack(tree);
+  if (!existsSync(runtime)) writeRuntimeWrapper(runtime, tree);
+  return { runtime: installed.runtime ?? runtime, init: installed.init ?? join(tree, 'usr/bin/tini-static') };
 }
 
 function onPath(program) {
@@ -42,52 +41,20 @@ function isExecutable(path) {
   }
 }
 
-function unpack(target) {
-  const triplet = TRIPLETS[process.arch];
-  if (process.platform !== 'linux' || !triplet || !onPath('apt-get') || !onPath('dpkg')) {
-    throw new Error(`No container runtime found and no Debian packages to take one from. Install it: ${MEND}`);
-  }
-  mkdirSync(resolve(target, '..'), { recursive: true });
-  const work = mkdtempSync(`${target}-`);
+async function unpack(tree) {
+  if (!hasDebianPackages()) throw new Error(`No container runtime found and no Debian packages to take one from. Install it: ${MEND}`);
   try {
-    download(work);
-    writeRuntimeWrapper(join(work, 'runc'), target, triplet);
-    rename(work, target);
+    await unpackDebianPackages(PACKAGES, tree);
   } catch (error) {
     throw new Error(`No container runtime found, and its packages could not be unpacked. Install it: ${MEND}`, { cause: error });
-  } finally {
-    rmSync(work, { recursive: true, force: true });
   }
 }
 
-/** apt keeps lists, cache and locks below `work`, so an ordinary user may run it and the machine's own apt is not touched. */
-function download(work) {
-  for (const part of ['state/lists/partial', 'cache/archives/partial', 'packages']) mkdirSync(join(work, part), { recursive: true });
-  const apt = ['-qq', '-o', `Dir::State=${work}/state`, '-o', `Dir::Cache=${work}/cache`, '-o', 'Dir::State::status=/var/lib/dpkg/status', '-o', 'APT::Sandbox::User=root', '-o', 'Debug::NoLocking=1'];
-  const packages = join(work, 'packages');
-  const run = (program, args) => execFileSync(program, args, { cwd: packages, stdio: ['ignore', 'ignore', 'inherit'], timeout: 180_000 });
-  run('apt-get', [...apt, 'update']);
-  run('apt-get', [...apt, 'download', ...PACKAGES]);
-  for (const file of readdirSync(packages)) run('dpkg', ['-x', file, join(work, 'root')]);
-  for (const part of ['state', 'cache', 'packages']) rmSync(join(work, part), { recursive: true });
+/** The unpacked runc finds its libseccomp only when told where it is. Two callers write the same, and each by one rename. */
+function writeRuntimeWrapper(path, tree) {
+  const next = `${path}.${process.pid}`;
+  writeFileSync(next, `#!/bin/sh\nLD_LIBRARY_PATH='${libraryFolder(tree)}' exec '${tree}/usr/sbin/runc' "$@"\n`, { mode: 0o755 });
+  renameSync(next, path);
 }
 
-/** The unpacked runc finds its libseccomp only when told where it is. `target` is where the tree will be after the rename. */
-function writeRuntimeWrapper(path, target, triplet) {
-  const root = join(target, 'root');
-  writeFileSync(path, `#!/bin/sh\nLD_LIBRARY_PATH='${root}/usr/lib/${triplet}' exec '${root}/usr/sbin/runc' "$@"\n`);
-  chmodSync(path, 0o755);
-}
-
-/** Renaming onto a filled directory fails, which is how the second of two callers learns that the first was faster. */
-function rename(work, target) {
-  try {
-    renameSync(work, target);
-  } catch (error) {
-    if (!existsSync(join(target, 'runc'))) throw error;
-  }
-}
-
-if (import.meta.url === pathToFileURL(process.argv[1] ?? '').href) {
-  console.log(JSON.stringify(await sandboxRuntime(process.argv[2] ?? '.gatehouse/runtime')));
-}
+if (isMain(import.meta.url)) console.log(JSON.stringify(await sandboxRuntime(process.argv[2] ?? '.gatehouse/runtime')));

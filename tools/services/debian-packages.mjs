@@ -1,6 +1,16 @@
+import { spawnSync } from 'node:child_process';
 import { mkdirSync, mkdtempSync, readdirSync, renameSync, rmSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { run } from '../processes/commands.mjs';
+
+const TRIPLETS = { x64: 'x86_64-linux-gnu', arm64: 'aarch64-linux-gnu' };
+const TIMEOUT_MS = 180_000;
+
+/** Whether this machine has Debian's packages to take programs from. */
+export const hasDebianPackages = () => process.arch in TRIPLETS && ['apt-get', 'dpkg'].every(program => spawnSync(program, ['--version'], { stdio: 'ignore' }).status === 0);
+
+/** Where the libraries of an unpacked tree are: programs in it need this as LD_LIBRARY_PATH. @param {string} tree */
+export const libraryFolder = tree => join(tree, 'usr/lib', TRIPLETS[process.arch] ?? '');
 
 /**
  * Unpacks Debian packages into a folder without installing them. apt keeps its lists, cache and locks in there too, so
@@ -21,8 +31,8 @@ export async function unpackDebianPackages(packages, target) {
     ];
     const apt = ['apt-get', '-qq', ...options.flatMap(option => ['-o', option])];
     const cwd = join(work, 'packages');
-    await run([...apt, 'update'], { cwd, timeoutMs: 180_000 });
-    await run([...apt, 'download', ...packages], { cwd, timeoutMs: 180_000 });
+    await run([...apt, 'update'], { cwd, timeoutMs: TIMEOUT_MS });
+    await run([...apt, 'download', ...packages], { cwd, timeoutMs: TIMEOUT_MS });
     for (const file of readdirSync(cwd)) await run(['dpkg', '-x', file, join(work, 'root')], { cwd });
     moveInto(join(work, 'root'), target);
   } finally {

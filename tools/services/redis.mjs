@@ -1,13 +1,12 @@
 import { spawnSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
-import { unpackDebianPackages } from './debian-packages.mjs';
+import { hasDebianPackages, libraryFolder, unpackDebianPackages } from './debian-packages.mjs';
 import { onFreePort } from './ports.mjs';
 import { startServer } from './server-process.mjs';
 import { stateDir } from '../workspace.mjs';
 
 const PACKAGES = ['redis-server', 'redis-tools', 'libjemalloc2', 'liblzf1', 'libatomic1', 'liblua5.1-0', 'lua-cjson', 'lua-bitop', 'libhiredis0.14'];
-const TRIPLETS = { x64: 'x86_64-linux-gnu', arm64: 'aarch64-linux-gnu' };
 
 /**
  * A Redis listening on 127.0.0.1, in memory only: what must survive is in Postgres.
@@ -43,10 +42,10 @@ export async function redisBinary() {
   for (const name of ['redis-server', 'valkey-server']) if (works(name)) return { bin: name };
 
   const tree = join(stateDir, 'runtime', `redis-${process.arch}`);
-  const unpacked = { bin: join(tree, 'usr/bin/redis-server'), libraryPath: join(tree, 'usr/lib', TRIPLETS[process.arch] ?? '') };
+  const unpacked = { bin: join(tree, 'usr/bin/redis-server'), libraryPath: libraryFolder(tree) };
   if (existsSync(tree)) return unpacked;
   const advice = 'Install redis-server or valkey-server, or set REDIS_URL (for example: docker compose up -d redis).';
-  if (!works('apt-get') || !works('dpkg')) throw new Error(`No Redis was found. ${advice}`);
+  if (!hasDebianPackages()) throw new Error(`No Redis was found. ${advice}`);
   try {
     await unpackDebianPackages(PACKAGES, tree);
     return unpacked;
