@@ -16,6 +16,8 @@ const limitSpecs = {
   SANDBOX_DISK_MB_MAX: megabytes({ default: 20_480, desc: 'MiB of disk an agent may ask for' }),
   SANDBOX_PIDS: integer({ min: 128, max: 32_768 })({ default: 256, desc: 'processes and threads of a sandbox' }),
   SANDBOXES_MAX: integer({ min: 1, max: 10_000 })({ default: 100, desc: 'sandboxes that may run on this node at once' }),
+  SANDBOX_COMMANDS_MAX: integer({ min: 1, max: 900 })({ default: 512, desc: 'commands that may run on this node at once' }),
+  SANDBOX_COMMANDS_TEAM_MAX: integer({ min: 1, max: 900 })({ default: 128, desc: 'of them, those of one team' }),
 };
 
 export const sandboxConfigSpecs = {

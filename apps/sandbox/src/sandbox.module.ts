@@ -14,6 +14,7 @@ import { ProvisionSandbox } from './sandboxes/provision-sandbox.js';
 import { ReconcileNode } from './sandboxes/reconcile-node.js';
 import { RemoveSandboxes } from './sandboxes/remove-sandboxes.js';
 import { realAfter } from './sandboxes/running-box.js';
+import { RunningCommands } from './sandboxes/running-commands.js';
 import { SandboxesService } from './sandboxes/sandboxes.service.js';
 import { SandboxesStore } from './sandboxes/sandboxes.store.js';
 import { AFTER, ENV_KEYS, INSTALLATION, LOGGER, NODE_ID, SANDBOX_DRIVER, STOP_ON_SHUTDOWN } from './tokens.js';
@@ -35,6 +36,7 @@ export class SandboxModule {
         { provide: LOGGER, useValue: logger },
         { provide: AFTER, useValue: realAfter },
         { provide: SANDBOX_DRIVER, useFactory: () => openDriver(config, logger) },
+        { provide: RunningCommands, useValue: new RunningCommands({ nodeMax: config.SANDBOX_COMMANDS_MAX, teamMax: config.SANDBOX_COMMANDS_TEAM_MAX }) },
         { provide: READINESS, inject: [DATABASE], useFactory: readiness },
         ...[AgentsStore, SandboxesStore, NodeSandboxesStore, NodeBoxes, ProvisionSandbox, RemoveSandboxes, HeldSandboxes, ReconcileNode, SandboxNode],
       ],

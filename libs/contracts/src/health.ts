@@ -3,9 +3,8 @@ import { rpc, rpcContract, type ServiceName } from './rpc/contract.js';
 /** An input without fields. */
 export class Nothing {}
 
-/** `ok`, or in a few words what a process cannot reach. Never an address or a credential. */
+/** Who answered. A process that cannot work right now does not answer but fails. */
 export interface ServiceReadiness {
-  readonly ready: boolean;
   readonly instance: string;
 }
 

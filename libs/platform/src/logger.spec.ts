@@ -15,11 +15,11 @@ describe('the log', () => {
   });
 
   test('of an error shows what helps to find it: not its other fields, not passwords in URLs, not keys', () => {
-    const cause = Object.assign(new Error('connect postgresql://user:planted@host failed'), { config: { password: 'planted' } });
+    const cause = Object.assign(new Error('connect postgresql://user:planted@host failed, redis://:planted/planted@h and http://u:p@planted@h too'), { config: { password: 'planted' } });
     const text = logged(logger => logger.error({ err: Object.assign(new Error('gate_sk_planted0000 was refused', { cause }), { code: 'E1', args: ['planted'] }) }, 'x'));
     expect(text).not.toContain('planted');
     expect(text).toContain('"code":"E1"');
-    expect(text).toContain('postgresql://user:[redacted]@host');
+    expect(text).toContain('postgresql://[redacted]@host');
     expect(text).toContain('gate_sk_[redacted]');
   });
 });

@@ -38,4 +38,5 @@ const describeError = (error: unknown, depth = 0): unknown => {
   };
 };
 
-const withoutPasswords = (text: string): string => text.replace(/([a-z][a-z0-9+.-]*:\/\/[^\s:@/]*):[^\s@/]*@/gi, '$1:[redacted]@').replace(/\bgate_(sk|ct)_[0-9A-Za-z._-]+/g, 'gate_$1_[redacted]');
+/** Up to the last @ before white space: a password may hold any character of a URL that somebody did not escape. */
+export const withoutPasswords = (text: string): string => text.replace(/([a-z][a-z0-9+.-]*:\/\/)[^\s@]*:[^\s]*@/gi, '$1[redacted]@').replace(/\bgate_(sk|ct)_[0-9A-Za-z._-]+/g, 'gate_$1_[redacted]');

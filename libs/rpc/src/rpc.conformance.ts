@@ -1,4 +1,5 @@
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
+import { EncryptedBus } from './bus/encrypted-bus.js';
 import type { MessageBus } from './bus/message-bus.js';
 import { demoCaller as caller, demosRpc, sandboxDemosRpc } from './testing/demos.js';
 import { eventually, expectError } from './testing/expectations.js';
@@ -66,11 +67,10 @@ export const rpcConformance = (name: string, connect: () => MessageBus): void =>
       expect(await stage.client().reveal(caller, { text: 'secret' })).toEqual({ secret: 'secret revealed' });
     });
 
-    test('no secret between processes with different transport keys', async () => {
+    test('nothing between processes with different transport keys, and a log that says why', async () => {
       await stage.instance('a', { transportKey: Buffer.alloc(32, 1) });
-      const client = stage.client();
-      await expectError(client.keep(caller, { name: 'n', password: 'p', auth: { token: 't' } }), 'internal_error', 500);
-      await expectError(client.reveal(caller, { text: 'secret' }), 'internal_error', 500);
+      await expectError(stage.client().echo(caller, { text: 'x' }, { timeoutMs: 200 }), 'internal_error', 503);
+      expect(stage.logger.of('warn').map(({ message }) => message)).toContain('Message of no process of this installation dropped: is GATEHOUSE_TRANSPORT_KEY the same everywhere?');
     });
 
     test('no packet above its bound, in either direction', async () => {
@@ -326,7 +326,7 @@ export const rpcConformance = (name: string, connect: () => MessageBus): void =>
       const a = await stage.instance('a');
       const client = stage.client();
       await client.echo(caller, { text: 'x' });
-      const stranger = connect();
+      const stranger = stage.insider();
       for (const channel of await stranger.channels(stage.namespace)) {
         for (const text of ['', 'null', '[]', '{', '{"v":1}', '{"v":2,"id":"x"}', '"text"', '{"id":{}}', '{"v":1,"id":"x","pattern":"demos.echo","replyTo":"r","timeoutMs":5,"caller":null}']) await stranger.publish(channel, text);
       }
@@ -336,9 +336,34 @@ export const rpcConformance = (name: string, connect: () => MessageBus): void =>
       expect(a.state.handled).toEqual(['x', 'y']);
     });
 
+    test('who can read and write the bus without the key learns nothing, forges nothing and redirects nothing', async () => {
+      const [a, b] = [await stage.instance('a'), await stage.instance('b')];
+      const stranger = connect();
+      const seen: string[] = [];
+      const channels = await stranger.channels(`${stage.namespace}:rpc:`);
+      for (const channel of channels) await stranger.subscribe(channel, text => seen.push(text));
+      expect(await stage.client().echo(caller, { text: 'planted text' }, { instance: 'a' })).toMatchObject({ instance: 'a' });
+      await eventually(() => seen.length === 1);
+      const [captured = ''] = seen;
+      for (const readable of [captured, Buffer.from(captured, 'base64').toString('utf8')]) expect(readable).not.toContain('planted');
+
+      const outsider = new EncryptedBus(stranger, { transportKey: Buffer.alloc(32), logger: stage.logger });
+      const forged = JSON.stringify({ v: 1, id: 'x', pattern: 'demos.echo', caller, input: { text: 'forged' }, timeoutMs: 5_000, replyTo: `${stage.namespace}:rpc-reply:x` });
+      for (const channel of channels) {
+        await stranger.publish(channel, forged);
+        await outsider.publish(channel, forged);
+        for (let at = 0; at < captured.length; at += 7) await stranger.publish(channel, `${captured.slice(0, at)}${captured[at] === 'A' ? 'B' : 'A'}${captured.slice(at + 1)}`);
+        // Meant for a, it is nothing to b.
+        if (!channel.includes(':a:')) await stranger.publish(channel, captured);
+      }
+      expect(await stage.client().echo(caller, { text: 'after' }, { instance: 'b' })).toMatchObject({ instance: 'b' });
+      expect([a.state.handled, b.state.handled]).toEqual([['planted text'], ['after']]);
+      await stranger.close();
+    });
+
     test('a call cannot be cancelled by someone who only knows its id', async () => {
       const { state } = await stage.instance('a');
-      const stranger = connect();
+      const stranger = stage.insider();
       const seen: string[] = [];
       const [requests = ''] = await stranger.channels(`${stage.namespace}:rpc:`);
       const [control = ''] = await stranger.channels(`${stage.namespace}:rpc-control:`);

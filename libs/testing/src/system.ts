@@ -13,7 +13,6 @@ const START_DEADLINE_MS = 20_000;
 const STOP_DEADLINE_MS = 20_000;
 
 export type AppName = 'gateway' | 'vault' | 'budget' | 'sandbox' | 'egress';
-export const EVERY_APP: readonly AppName[] = ['vault', 'budget', 'sandbox', 'egress', 'gateway'];
 
 /** One built process, as production runs it. */
 export interface AppProcess {

@@ -121,7 +121,11 @@ export const buildProgram = (environment: NodeJS.ProcessEnv, out: Writable): Com
       withInstallation(environment, async ({ keys: store, announceChange }) => {
         const revoked = isUuid(id) ? await store.revoke(id, new Date()) : null;
         if (revoked === null) throw new Error(`There is no key ${id}`);
-        await announceChange(revoked.secretHash);
+        try {
+          await announceChange(revoked.secretHash);
+        } catch (error) {
+          throw new Error(`Key ${id} is revoked, but the gateways could not be told: they notice within 30 seconds. Run this again to tell them.`, { cause: error });
+        }
         out.write(`Key ${id} is revoked.\n`);
       }),
     );

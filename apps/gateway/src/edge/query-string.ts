@@ -36,15 +36,18 @@ const decode = (text: string): string | undefined => {
   }
 };
 
-const add = (values: Record<string, unknown>, name: string, value: string): void => {
+/** In place: a query may repeat one name thousands of times, before anybody has been asked for a credential. */
+const add = (values: Record<string, unknown>, name: string, value: unknown): void => {
   const known = values[name];
-  values[name] = known === undefined ? value : Array.isArray(known) ? [...(known as unknown[]), value] : [known, value];
+  if (known === undefined) values[name] = value;
+  else if (Array.isArray(known)) known.push(value);
+  else values[name] = [known, value];
 };
 
 const mapAt = (query: Query, name: string): Record<string, unknown> => {
   const known = query[name];
   if (typeof known === 'object' && known !== null && !Array.isArray(known)) return known as Record<string, unknown>;
   const map = Object.create(null) as Record<string, unknown>;
-  query[name] = known === undefined ? map : [known, map];
+  add(query, name, map);
   return map;
 };

@@ -21,7 +21,9 @@ const TRUSTED_BLINDLY_MS = 1_000;
 
 /** Keys this process has looked up lately. Parallel requests with one key share one look-up. */
 export class KeyCache {
-  private readonly known = new LRUCache<string, KnownKey>({ max: KNOWN_MAX, ttl: TRUSTED_MS });
+  private readonly keys = new LRUCache<string, KnownKey>({ max: KNOWN_MAX, ttl: TRUSTED_MS });
+  /** Apart from the others: well-formed keys that nobody has are free to make, and must not push out real ones. */
+  private readonly nobodys = new LRUCache<string, KnownKey>({ max: KNOWN_MAX, ttl: TRUSTED_MS });
   private readonly loading = new Map<string, Promise<KnownKey>>();
   /** Look-ups that began before the last `clear` serve those who wait for them and nobody after. */
   private era = 0;
@@ -33,7 +35,7 @@ export class KeyCache {
 
   async get(secretHash: Buffer): Promise<KnownKey> {
     const name = secretHash.toString('base64url');
-    return this.known.get(name) ?? this.load(name, secretHash, 'any');
+    return this.known(name) ?? this.load(name, secretHash, 'any');
   }
 
   /** The key again if what is known of it is older than `epoch`; undefined = the store of epochs is away. */
@@ -41,7 +43,7 @@ export class KeyCache {
     const current = epoch === undefined ? this.now() - known.loadedAt < TRUSTED_BLINDLY_MS : known.epoch === epoch;
     if (current) return known;
     const name = secretHash.toString('base64url');
-    const later = this.known.get(name);
+    const later = this.known(name);
     if (epoch !== undefined && later?.epoch === epoch) return later;
     // Not shared with look-ups for an older epoch: those may have read the row before it changed.
     return this.load(name, secretHash, epoch ?? 'unknown');
@@ -50,8 +52,13 @@ export class KeyCache {
   /** Nothing known is trusted any more: epochs may have been lost. */
   clear(): void {
     this.era++;
-    this.known.clear();
+    this.keys.clear();
+    this.nobodys.clear();
     this.loading.clear();
+  }
+
+  private known(name: string): KnownKey | undefined {
+    return this.keys.get(name) ?? this.nobodys.get(name);
   }
 
   private load(name: string, secretHash: Buffer, because: string): Promise<KnownKey> {
@@ -61,7 +68,7 @@ export class KeyCache {
     const { era } = this;
     const loading = this.read(secretHash)
       .then(known => {
-        if (this.era === era) this.known.set(name, known);
+        if (this.era === era) (known.row === null ? this.nobodys : this.keys).set(name, known);
         return known;
       })
       .finally(() => this.loading.get(flight) === loading && this.loading.delete(flight));

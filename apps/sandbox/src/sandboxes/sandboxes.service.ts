@@ -30,6 +30,7 @@ import { HeldSandboxes, theOne } from './held-sandboxes.js';
 import { NodeSandboxesStore } from './node-sandboxes.store.js';
 import { ProvisionSandbox } from './provision-sandbox.js';
 import { RemoveSandboxes } from './remove-sandboxes.js';
+import { RunningCommands } from './running-commands.js';
 import { sandboxSummary, sandboxView } from './sandbox-view.js';
 import { type SandboxInUse, SandboxesStore } from './sandboxes.store.js';
 
@@ -43,6 +44,7 @@ export class SandboxesService implements RpcHandlers<typeof sandboxesRpc> {
     private readonly provisioning: ProvisionSandbox,
     private readonly held: HeldSandboxes,
     private readonly removals: RemoveSandboxes,
+    private readonly commands: RunningCommands,
     @Inject(ENV_KEYS) private readonly envKeys: KeyRing,
   ) {}
 
@@ -76,7 +78,7 @@ export class SandboxesService implements RpcHandlers<typeof sandboxesRpc> {
    * own time is over.
    */
   exec(caller: Caller, input: ExecCommand): Promise<ExecResult> {
-    return this.held.use(caller, input, async (handle, sandbox) => execCommand(handle, input, await this.envsOf(sandbox)));
+    return this.commands.run(caller.teamId, () => this.held.use(caller, input, async (handle, sandbox) => execCommand(handle, input, await this.envsOf(sandbox))));
   }
 
   private async envsOf({ id, teamId, agentId, agentVersion, agentEnvs, ownEnvs }: SandboxInUse): Promise<Envs> {

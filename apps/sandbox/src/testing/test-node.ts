@@ -12,6 +12,7 @@ import { HeldSandboxes } from '../sandboxes/held-sandboxes.js';
 import { NodeBoxes } from '../sandboxes/node-boxes.js';
 import { NodeSandboxesStore } from '../sandboxes/node-sandboxes.store.js';
 import { ProvisionSandbox } from '../sandboxes/provision-sandbox.js';
+import { RunningCommands } from '../sandboxes/running-commands.js';
 import { ReconcileNode } from '../sandboxes/reconcile-node.js';
 import { RemoveSandboxes } from '../sandboxes/remove-sandboxes.js';
 import type { After } from '../sandboxes/running-box.js';
@@ -79,7 +80,7 @@ export const assembleNode = <Driver extends SandboxDriver>(database: Database, d
   const provisioning = new ProvisionSandbox(agentsStore, sandboxesStore, rows, boxes, nodeId, keyRing, logger);
   const held = new HeldSandboxes(sandboxesStore, boxes, nodeId);
   const agents = new AgentsService(agentsStore, removals, keyRing, INSTALLATION);
-  const sandboxes = new SandboxesService(agentsStore, sandboxesStore, rows, provisioning, held, removals, keyRing);
+  const sandboxes = new SandboxesService(agentsStore, sandboxesStore, rows, provisioning, held, removals, new RunningCommands({ nodeMax: 512, teamMax: 512 }), keyRing);
   const reconciling = new ReconcileNode(driver, boxes, rows, removals, logger);
   return { nodeId, keyRing, timers, driver, agentsStore, rows, boxes, provisioning, agents, sandboxes, reconciling };
 };

@@ -1,5 +1,5 @@
 import { ValidateBy } from 'class-validator';
-import { isAgentSlug, isSandboxId, isUuid } from '../ids.js';
+import { isAgentSlug } from '../ids.js';
 import { parseUsd } from '../money.js';
 import { type InputClass, refineField } from './input-fields.js';
 
@@ -40,21 +40,11 @@ export const IsInteger =
     refineField(prototype, name, { fromText: queryText => (/^-?\d{1,15}$/.test(queryText) ? Number(queryText) : queryText) });
   };
 
-/** A boolean; in a query exactly `true` or `false`. */
-export const IsBoolean = () => (prototype: object, name: string): void => {
-  Rule('boolean', value => (typeof value === 'boolean' ? null : 'must be true or false'))(prototype, name);
-  refineField(prototype, name, { fromText: queryText => (queryText === 'true' ? true : queryText === 'false' ? false : queryText) });
-};
-
 export const IsOneOf = (allowed: readonly string[]) => Rule('oneOf', value => (typeof value === 'string' && allowed.includes(value) ? null : `must be one of ${allowed.join(', ')}`));
 
 /** 1-100 of `a-z`, `0-9`, `-`; no hyphen first or last. */
 export const IsSlug = () =>
   Rule('slug', value => (typeof value === 'string' && isAgentSlug(value) ? null : 'must have 1 to 100 characters of a-z, 0-9 and hyphen, with no hyphen first or last'));
-
-export const IsSandboxId = () => Rule('sandboxId', value => (typeof value === 'string' && isSandboxId(value) ? null : 'must be a sandbox id'));
-
-export const IsUuid = () => Rule('uuid', value => (typeof value === 'string' && isUuid(value) ? null : 'must be a uuid'));
 
 /** USD as JSON number or decimal string; kept as given, read with `parseUsd`. */
 export const IsUsd = ({ positive = false } = {}) =>

@@ -17,7 +17,7 @@ export const healthController = (service: ServiceName): Type<RpcHandlers<ReturnT
 
     async check(_caller: Caller): Promise<ServiceReadiness> {
       await this.readiness.probe();
-      return { ready: true, instance: this.readiness.instance };
+      return { instance: this.readiness.instance };
     }
   }
   return HealthService;

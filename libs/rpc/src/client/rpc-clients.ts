@@ -1,4 +1,5 @@
 import { type Caller, type RpcCallOptions, type RpcClient, type RpcContract, type ServiceName, patternOf } from '@gatehouse/contracts';
+import { EncryptedBus } from '../bus/encrypted-bus.js';
 import { RpcCaller, type RpcClientOptions } from './rpc-caller.js';
 
 const NO_OPTIONS: RpcCallOptions = {};
@@ -8,7 +9,7 @@ export class RpcClients {
   private readonly caller: RpcCaller;
 
   constructor(options: RpcClientOptions) {
-    this.caller = new RpcCaller(options);
+    this.caller = new RpcCaller({ ...options, bus: new EncryptedBus(options.bus, options) });
   }
 
   /**

@@ -55,8 +55,8 @@ describe('@RpcService', () => {
 
   test('gives each subclass of a common base its own pattern', async () => {
     class Health {
-      async check(): Promise<{ ready: boolean; instance: string }> {
-        return { ready: true, instance: this.constructor.name };
+      async check(): Promise<{ instance: string }> {
+        return { instance: this.constructor.name };
       }
     }
     const [vaultHealth, budgetHealth] = [healthRpc('vault'), healthRpc('budget')];
@@ -68,8 +68,8 @@ describe('@RpcService', () => {
     await stage.instance('v', {}, [VaultHealth], [vaultHealth]);
     await stage.instance('b', {}, [BudgetHealth], [budgetHealth]);
     const clients = stage.clients();
-    expect(await clients.of(vaultHealth).check(caller, {})).toEqual({ ready: true, instance: 'VaultHealth' });
-    expect(await clients.of(budgetHealth).check(caller, {})).toEqual({ ready: true, instance: 'BudgetHealth' });
+    expect(await clients.of(vaultHealth).check(caller, {})).toEqual({ instance: 'VaultHealth' });
+    expect(await clients.of(budgetHealth).check(caller, {})).toEqual({ instance: 'BudgetHealth' });
   });
 
   test('lets guards and interceptors see the request, and change the result', async () => {

@@ -1,5 +1,5 @@
 import { setTimeout } from 'node:timers/promises';
-import { GatehouseError, type RpcMethodShape, internalError, unavailable } from '@gatehouse/contracts';
+import { type GatehouseError, type RpcMethodShape, internalError, toGatehouseError, unavailable } from '@gatehouse/contracts';
 import type { SealingKeys } from '@gatehouse/sealing';
 import type { MessageHandler } from '@nestjs/microservices';
 import { isObservable, lastValueFrom } from 'rxjs';
@@ -107,7 +107,7 @@ export class Responder {
 
   /** The one place where a handler's failure is logged: its cause goes no further than this process. */
   private report(thrown: unknown, { packet, signal }: RunningCall): GatehouseError {
-    const error = thrown instanceof GatehouseError ? thrown : internalError(thrown);
+    const error = toGatehouseError(thrown);
     const fields = { requestId: packet.caller.requestId, pattern: packet.pattern, err: error.cause ?? error };
     if (signal.aborted) this.options.logger.debug(fields, 'RPC call aborted');
     // A command that fails or runs out of its time is the sandbox's news, unless there is a cause that is ours.

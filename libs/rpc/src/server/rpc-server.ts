@@ -1,6 +1,8 @@
 import type { RpcContract, ServiceName } from '@gatehouse/contracts';
 import { generateSealingKeys } from '@gatehouse/sealing';
 import { type CustomTransportStrategy, type MessageHandler, Server } from '@nestjs/microservices';
+import { EncryptedBus } from '../bus/encrypted-bus.js';
+import type { MessageBus } from '../bus/message-bus.js';
 import { Channels } from '../wire/channels.js';
 import { contractProblems } from './contracts-served.js';
 import { Responder, type ResponderOptions } from './responder.js';
@@ -25,6 +27,7 @@ type EndSubscription = () => Promise<void>;
  */
 export class RpcServer extends Server implements CustomTransportStrategy {
   private readonly keys = generateSealingKeys();
+  private readonly bus: MessageBus;
   private readonly channels: Channels;
   private readonly responder: Responder;
   /** Pattern -> number of handlers; Nest itself keeps only the last. */
@@ -34,8 +37,9 @@ export class RpcServer extends Server implements CustomTransportStrategy {
 
   constructor(private readonly options: RpcServerOptions) {
     super();
+    this.bus = new EncryptedBus(options.bus, options);
     this.channels = new Channels(options.namespace);
-    this.responder = new Responder(options, this.keys, this.messageHandlers);
+    this.responder = new Responder({ ...options, bus: this.bus }, this.keys, this.messageHandlers);
   }
 
   /** Called by Nest for each handler it finds. */
@@ -69,14 +73,14 @@ export class RpcServer extends Server implements CustomTransportStrategy {
   }
 
   private async start(): Promise<void> {
-    const { service, instance: name, contracts, bus, logger } = this.options;
+    const { service, instance: name, contracts, logger } = this.options;
     const problems = contractProblems(service, contracts, this.served);
     if (problems.length > 0) throw new Error(`The service ${service} does not serve what it claims:\n- ${problems.join('\n- ')}`);
 
     const instance = { name, bootedAt: Date.now(), publicKey: this.keys.publicKey };
     // The control channel stands before the first request can come and after the last answer: its silence means death.
-    const control = await bus.subscribe(this.channels.control(instance), text => this.responder.cancel(text));
-    const requests = await bus.subscribe(this.channels.requests(service, instance), text => this.responder.request(text));
+    const control = await this.bus.subscribe(this.channels.control(instance), text => this.responder.cancel(text));
+    const requests = await this.bus.subscribe(this.channels.requests(service, instance), text => this.responder.request(text));
     this.subscriptions = { requests, control };
     logger.info({ contracts: contracts.map(({ resource }) => resource) }, 'RPC server listens');
   }

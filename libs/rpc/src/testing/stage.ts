@@ -2,6 +2,7 @@ import { randomBytes, randomUUID } from 'node:crypto';
 import { type RpcClient, type RpcContract } from '@gatehouse/contracts';
 import { type INestMicroservice, Module, type Type } from '@nestjs/common';
 import { NestFactory } from '@nestjs/core';
+import { EncryptedBus } from '../bus/encrypted-bus.js';
 import type { MessageBus } from '../bus/message-bus.js';
 import { RpcClients } from '../client/rpc-clients.js';
 import type { RpcClientOptions } from '../client/rpc-caller.js';
@@ -88,6 +89,11 @@ export class Stage {
 
   client(options: Partial<RpcClientOptions> = {}): RpcClient<typeof demosRpc> {
     return this.clients(options).of(demosRpc);
+  }
+
+  /** A process of the same installation that speaks to the bus directly. */
+  insider(): MessageBus {
+    return new EncryptedBus(this.connect(), this);
   }
 
   private observer(): RpcClients {

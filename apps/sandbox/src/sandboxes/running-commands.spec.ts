@@ -1,0 +1,34 @@
+import { expect, test } from '@jest/globals';
+import { expectError } from '@gatehouse/testing';
+import { RunningCommands } from './running-commands.js';
+
+const stage = () => {
+  const ends: (() => void)[] = [];
+  const commands = new RunningCommands({ nodeMax: 5, teamMax: 3 });
+  const start = (teamId: string): Promise<void> => commands.run(teamId, () => new Promise(resolve => ends.push(() => resolve())));
+  return { ends, start };
+};
+
+test('a team has its own bound, the node another, and each end makes room', async () => {
+  const { ends, start } = stage();
+  const running = [start('a'), start('a'), start('a')];
+  expect(await expectError(start('a'), 'sandbox_error')).toMatchObject({ status: 503, retryAfter: 1 });
+  running.push(start('b'), start('b'));
+  await expectError(start('c'), 'sandbox_error');
+
+  ends[0]?.();
+  await running[0];
+  running.push(start('c'));
+  await expectError(start('a'), 'sandbox_error');
+  for (const end of ends) end();
+  await Promise.all(running);
+  const again = start('a');
+  ends.at(-1)?.();
+  await again;
+});
+
+test('a command that fails makes room too', async () => {
+  const commands = new RunningCommands({ nodeMax: 1, teamMax: 1 });
+  for (let time = 0; time < 3; time++) await expect(commands.run('a', () => Promise.reject(new Error('on purpose')))).rejects.toThrow('on purpose');
+  expect(await commands.run('a', async () => 'done')).toBe('done');
+});
