@@ -47,15 +47,17 @@ async function start() {
   if (!(await isPortFree(host, port))) throw new Error(`Port ${port} is in use. Stop what uses it, or take another: PORT=${port + 1} npm start`);
 
   await setup();
+  const secrets = devSecrets();
+  const passwords = { postgres: secrets.POSTGRES_PASSWORD, redis: secrets.REDIS_PASSWORD };
   const [services, runtime] = await together([
-    step('Postgres and Redis ready', () => startServices(children, stateDir, { durable: true })),
+    step('Postgres and Redis ready', () => startServices(children, stateDir, { durable: true, passwords })),
     step('Sandbox runtime found', sandboxRuntimeEnv),
     step('Built', build),
   ]);
   writeRuntimeEnv(services);
   makeSandboxRunDir();
 
-  await step('Gatehouse is up', () => startApps(apps({ services, secrets: devSecrets(), runtime, host, port })));
+  await step('Gatehouse is up', () => startApps(apps({ services, secrets, runtime, host, port })));
   const key = await step('Demo team, key and agent', () => ensureDemo(url, services));
   if (isStopping()) return;
   state = 'ready';

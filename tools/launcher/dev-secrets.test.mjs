@@ -13,15 +13,15 @@ test('keys are made once, and readable to their owner only', () => {
   const file = join(dir, 'once.json');
   const made = devSecrets(file);
   assert.equal(Buffer.from(made.GATEHOUSE_TRANSPORT_KEY, 'base64').length, 32);
-  assert.match(made.VAULT_KEYS, /^dev:/);
+  assert.match(made.SANDBOX_KEYS, /^dev:/);
   assert.equal(statSync(file).mode & 0o777, 0o600);
   assert.deepEqual(devSecrets(file), made);
 });
 
 test('a key this version needs is added to those an earlier one made', () => {
   const file = join(dir, 'older.json');
-  writeFileSync(file, '{"VAULT_KEYS":"dev:old"}');
+  writeFileSync(file, '{"SANDBOX_KEYS":"dev:old"}');
   const secrets = devSecrets(file);
-  assert.equal(secrets.VAULT_KEYS, 'dev:old');
-  assert.equal(JSON.parse(readFileSync(file, 'utf8')).SANDBOX_KEYS, secrets.SANDBOX_KEYS);
+  assert.equal(secrets.SANDBOX_KEYS, 'dev:old');
+  assert.equal(JSON.parse(readFileSync(file, 'utf8')).POSTGRES_PASSWORD, secrets.POSTGRES_PASSWORD);
 });

@@ -1,31 +1,33 @@
 import { spawnSync } from 'node:child_process';
-import { existsSync, mkdirSync, readFileSync, readlinkSync, rmSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, readlinkSync, rmSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { userInfo } from 'node:os';
 import { dirname, join, sep } from 'node:path';
-import { run, runNode } from '../processes/commands.mjs';
+import { writePrivate } from '../env-file.mjs';
+import { CommandFailed, run, runNode } from '../processes/commands.mjs';
 import { onFreePort } from './ports.mjs';
 import { startServer } from './server-process.mjs';
 
 const NOBODY = '65534';
 
 /**
- * A real PostgreSQL from npm, listening on 127.0.0.1.
+ * A real PostgreSQL from npm, listening on 127.0.0.1 for who knows the password.
  *
  * @param {import('../processes/children.mjs').Children} children
  * @param {string} dir where its data is
- * @param {{ durable: boolean }} options not durable: faster, and a power cut loses data
+ * @param {{ durable: boolean, password: string }} options not durable: faster, and a power cut loses data
  * @returns {Promise<string>} its URL
  */
-export async function startPostgres(children, dir, { durable }) {
+export async function startPostgres(children, dir, { durable, password }) {
   const binaries = await postgresBinaries();
   const data = join(dir, 'postgres');
   const wrapper = unprivileged();
   if (spawnSync('env', [...wrapper, 'test', '-x', dir]).status !== 0) {
     throw new Error(`Postgres cannot run as root, and whom it runs as instead may not enter ${dir}. Run this as the owner of the folder, or open the folders above it: chmod o+x`);
   }
-  if (!existsSync(join(data, 'PG_VERSION'))) await initialise(binaries, data, wrapper);
+  if (!existsSync(join(data, 'PG_VERSION'))) await initialise(binaries, data, wrapper, password);
   removeStalePidFile(data);
+  if (trustsEverybody(data)) askForPassword(binaries, data, wrapper, password);
 
   const hasty = ['fsync', 'synchronous_commit', 'full_page_writes'].flatMap(setting => ['-c', `${setting}=off`]);
   return onFreePort(async port => {
@@ -42,20 +44,36 @@ export async function startPostgres(children, dir, { durable }) {
       cwd: '/',
       stopSignal: 'SIGINT',
     });
-    return `postgresql://postgres@127.0.0.1:${port}/postgres`;
+    return `postgresql://postgres:${encodeURIComponent(password)}@127.0.0.1:${port}/postgres`;
   });
 }
 
-async function initialise(binaries, data, wrapper) {
+async function initialise(binaries, data, wrapper, password) {
+  const passwordFile = `${data}.password`;
+  writePrivate(passwordFile, password);
   mkdirSync(data, { recursive: true, mode: 0o700 });
-  if (wrapper[0] === 'setpriv') await run(['chown', `${NOBODY}:${NOBODY}`, data]);
   try {
-    const settings = ['-U', 'postgres', '--auth=trust', '--encoding=UTF8', '--locale=C', '--no-sync'];
+    if (wrapper[0] === 'setpriv') await run(['chown', `${NOBODY}:${NOBODY}`, data, passwordFile]);
+    const settings = ['-U', 'postgres', '--auth=scram-sha-256', `--pwfile=${passwordFile}`, '--encoding=UTF8', '--locale=C', '--no-sync'];
     await run([...wrapper, join(binaries, 'initdb'), '-D', data, ...settings], { cwd: '/', timeoutMs: 120_000 });
   } catch (error) {
     rmSync(data, { recursive: true, force: true });
     throw error;
+  } finally {
+    rmSync(passwordFile, { force: true });
   }
+}
+
+/** Data made by an earlier version, which asked nobody for a password. */
+const trustsEverybody = data => /^(local|host)\b.*\btrust$/m.test(readFileSync(join(data, 'pg_hba.conf'), 'utf8'));
+
+/** While no server runs: first the password, so that a kill in between leaves what this finds and does again. */
+function askForPassword(binaries, data, wrapper, password) {
+  const [program, ...args] = [...wrapper, join(binaries, 'postgres'), '--single', '-D', data, '-c', 'exit_on_error=on', '-c', 'log_statement=none', 'postgres'];
+  const { status, stdout, stderr, error } = spawnSync(program, args, { input: `ALTER ROLE postgres PASSWORD '${password.replaceAll("'", "''")}'\n`, encoding: 'utf8', cwd: '/', timeout: 60_000 });
+  if (status !== 0) throw new CommandFailed(`${data} cannot be given a password. Delete the folder to start with an empty database.`, `${stdout ?? ''}${stderr ?? ''}${error ?? ''}`);
+  const rules = join(data, 'pg_hba.conf');
+  writeFileSync(rules, readFileSync(rules, 'utf8').replace(/^((?:local|host)\b.*\b)trust$/gm, '$1scram-sha-256'));
 }
 
 async function postgresBinaries() {

@@ -1,6 +1,7 @@
 import { spawnSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
+import { writePrivate } from '../env-file.mjs';
 import { hasDebianPackages, libraryFolder, unpackDebianPackages } from './debian-packages.mjs';
 import { onFreePort } from './ports.mjs';
 import { startServer } from './server-process.mjs';
@@ -9,25 +10,29 @@ import { stateDir } from '../workspace.mjs';
 const PACKAGES = ['redis-server', 'redis-tools', 'libjemalloc2', 'liblzf1', 'libatomic1', 'liblua5.1-0', 'lua-cjson', 'lua-bitop', 'libhiredis0.14'];
 
 /**
- * A Redis listening on 127.0.0.1, in memory only: what must survive is in Postgres.
+ * A Redis listening on 127.0.0.1 for who knows the password, in memory only: what must survive is in Postgres.
  *
  * @param {import('../processes/children.mjs').Children} children
  * @param {string} dir where its log is
+ * @param {{ password: string }} options
  * @returns {Promise<string>} its URL
  */
-export async function startRedis(children, dir) {
+export async function startRedis(children, dir, { password }) {
   const { bin, libraryPath } = await redisBinary();
+  // In a file and not among the arguments, which every user of the machine can read.
+  const settings = join(dir, 'redis.conf');
+  writePrivate(settings, `requirepass ${password}\n`);
   return onFreePort(async port => {
     await startServer(children, {
       name: 'redis',
       // BullMQ loses jobs when keys may be evicted.
-      command: [bin, '--port', String(port), '--bind', '127.0.0.1', '--save', '', '--appendonly', 'no', '--maxmemory-policy', 'noeviction'],
+      command: [bin, settings, '--port', String(port), '--bind', '127.0.0.1', '--save', '', '--appendonly', 'no', '--maxmemory-policy', 'noeviction'],
       log: join(dir, 'redis.log'),
       readyLine: 'Ready to accept connections',
       cwd: dir,
       env: libraryPath ? { ...process.env, LD_LIBRARY_PATH: libraryPath } : process.env,
     });
-    return `redis://127.0.0.1:${port}`;
+    return `redis://:${encodeURIComponent(password)}@127.0.0.1:${port}`;
   });
 }
 
