@@ -12,13 +12,20 @@ import { cloneId, stateDir } from '../workspace.mjs';
  */
 export function apps({ services, secrets, runtime, host, port }) {
   const common = { NODE_ENV: 'development', LOG_LEVEL: 'info', ...services, GATEHOUSE_TRANSPORT_KEY: secrets.GATEHOUSE_TRANSPORT_KEY };
-  const node = { NODE_ID: 'dev', SANDBOX_DATA_DIR: join(stateDir, 'sandboxes'), SANDBOX_RUN_DIR: sandboxRunDir };
   const specific = {
-    vault: { VAULT_KEYS: secrets.VAULT_KEYS },
+    vault: {},
     budget: {},
-    egress: node,
-    // Sandboxes outlive the service that runs them, but must not outlive the developer's Ctrl-C.
-    sandbox: { ...node, ...runtime, SANDBOX_DRIVER: 'local', SANDBOX_KEYS: secrets.SANDBOX_KEYS, SANDBOX_STOP_ON_SHUTDOWN: 'true' },
+    egress: {},
+    sandbox: {
+      ...runtime,
+      NODE_ID: 'dev',
+      SANDBOX_DRIVER: 'local',
+      SANDBOX_KEYS: secrets.SANDBOX_KEYS,
+      SANDBOX_DATA_DIR: join(stateDir, 'sandboxes'),
+      SANDBOX_RUN_DIR: sandboxRunDir,
+      // Sandboxes outlive the service that runs them, but must not outlive the developer's Ctrl-C.
+      SANDBOX_STOP_ON_SHUTDOWN: 'true',
+    },
     gateway: { HOST: host, PORT: String(port) },
   };
   return Object.entries(specific).map(([name, env]) => ({ name, env: { ...inherited(), ...overridable({ ...common, ...env }) } }));
