@@ -34,9 +34,3 @@ export type StatusEvent = { [E in SandboxEvent]: (typeof TRANSITIONS)[E]['to'] e
 
 /** The generation of the first start; `creating` in a later one is a wake. */
 export const FIRST_GENERATION = 1;
-
-/** Null: the event changes nothing. */
-export const nextStatus = (status: SandboxStatus, event: SandboxEvent): Transition['to'] | null => {
-  const { from, to }: Transition = TRANSITIONS[event];
-  return from.includes(status) ? to : null;
-};

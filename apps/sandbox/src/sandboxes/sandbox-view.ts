@@ -18,5 +18,5 @@ export const sandboxView = ({ threads, ...row }: SandboxWithThreadsRow): Sandbox
   threads: threads.map(thread => ({ ...thread, createdAt: isoOf(thread.createdAt), updatedAt: isoOf(thread.updatedAt) })),
 });
 
-/** Postgres writes times into JSON in its session's zone and with as many decimals as it needs. */
+/** Postgres writes times into JSON in its connection's time zone and with as many decimals as it needs. */
 const isoOf = (time: string): string => new Date(time).toISOString();

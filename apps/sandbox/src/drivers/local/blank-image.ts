@@ -4,9 +4,12 @@ import { runTool } from './run-tool.js';
 
 const TOOL_TIMEOUT_MS = 30_000;
 
-/** Empty ext4 file systems, one per size, made once; a disk begins as a sparse copy of a few hundred KiB. */
+/**
+ * Empty ext4 file systems, one per size, made once and kept; a disk begins as a sparse copy of a few hundred KiB. Nothing
+ * removes one, so callers ask for few different sizes.
+ */
 export class BlankImages {
-  private readonly bySize = new Map<number, Promise<string>>();
+  private readonly making = new Map<number, Promise<string>>();
 
   constructor(private readonly directory: string) {}
 
@@ -19,11 +22,10 @@ export class BlankImages {
   }
 
   private blank(sizeBytes: number): Promise<string> {
-    let blank = this.bySize.get(sizeBytes);
+    let blank = this.making.get(sizeBytes);
     if (!blank) {
-      blank = make(join(this.directory, `blank-${sizeBytes}`), sizeBytes);
-      this.bySize.set(sizeBytes, blank);
-      blank.catch(() => this.bySize.delete(sizeBytes));
+      blank = make(join(this.directory, `blank-${sizeBytes}`), sizeBytes).finally(() => this.making.delete(sizeBytes));
+      this.making.set(sizeBytes, blank);
     }
     return blank;
   }
