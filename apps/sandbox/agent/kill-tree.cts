@@ -12,9 +12,9 @@ export interface TreeRoot {
  * environment. A process that left the session and cleared its environment after its parent died is not found;
  * `killEverything` reaches that one too.
  */
-export async function killTree(root: TreeRoot, helpers: () => ReadonlySet<number>): Promise<void> {
+export async function killTree(root: TreeRoot, own: () => ReadonlySet<number>): Promise<void> {
   await untilNone(() => {
-    const members = membersOf(root, listProcesses(helpers()));
+    const members = membersOf(root, listProcesses(own()));
     // Stopped first, so that none forks while its siblings die.
     for (const signal of ['SIGSTOP', 'SIGKILL'] as const) for (const { pid } of members) send(pid, signal);
     return members.length;
@@ -22,10 +22,10 @@ export async function killTree(root: TreeRoot, helpers: () => ReadonlySet<number
 }
 
 /** SIGKILL to all but pid 1 and the agent, in one system call the kernel makes atomic against forks. */
-export async function killEverything(helpers: () => ReadonlySet<number>): Promise<void> {
+export async function killEverything(own: () => ReadonlySet<number>): Promise<void> {
   await untilNone(() => {
     send(-1, 'SIGKILL');
-    return listProcesses(helpers()).length;
+    return listProcesses(own()).length;
   });
 }
 

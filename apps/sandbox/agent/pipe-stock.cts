@@ -1,6 +1,7 @@
 import { spawn } from 'node:child_process';
-import { closeSync, constants, mkdirSync, openSync, unlinkSync } from 'node:fs';
+import { closeSync, constants, mkdirSync, openSync, rmSync, unlinkSync } from 'node:fs';
 import { Socket } from 'node:net';
+import { Failure } from './failure.cjs';
 
 const DIRECTORY = '/dev/.gatehouse';
 const BATCH = 16;
@@ -23,23 +24,20 @@ export class PipeStock {
   private readonly free: string[] = [];
   private made = 0;
   private refilling: Promise<void> | undefined;
-  private refillPid: number | undefined;
+  private maker: number | undefined;
 
   constructor() {
     mkdirSync(DIRECTORY, { recursive: true, mode: 0o700 });
   }
 
-  /** Processes of the agent's own that are not commands. */
-  get helperPid(): number | undefined {
-    return this.refillPid;
+  /** The process that is making pipes: the agent's own, not a command. */
+  get refillPid(): number | undefined {
+    return this.maker;
   }
 
-  /** `from-child` is read by us, `to-child` written. */
+  /** `from-child` is read by us, `to-child` written. @throws {Failure} `busy` when no more can be made */
   async take(direction: 'from-child' | 'to-child'): Promise<Pipe> {
-    for (let attempt = 0; this.free.length === 0; attempt++) {
-      if (attempt === 3) throw new Error('no pipes could be made');
-      await this.refill();
-    }
+    while (this.free.length === 0) await this.refill(); // others may be faster, but each batch serves some
     const path = this.free.pop() as string;
     if (this.free.length < LOW) this.refill().catch(() => undefined); // the next taker meets the error
     return this.open(path, direction);
@@ -54,11 +52,14 @@ export class PipeStock {
     const paths = Array.from({ length: BATCH }, () => `${DIRECTORY}/${this.made++}`);
     return new Promise((resolve, reject) => {
       const child = spawn('mkfifo', ['-m', '666', ...paths], { stdio: 'ignore', cwd: '/' });
-      this.refillPid = child.pid;
+      this.maker = child.pid;
       child.on('error', reject);
       child.on('exit', code => {
-        this.refillPid = undefined;
-        if (code !== 0) return reject(new Error(`mkfifo ended with ${code}`));
+        this.maker = undefined;
+        if (code !== 0) {
+          for (const path of paths) rmSync(path, { force: true }); // those it made before it failed
+          return reject(new Failure('busy', `mkfifo ended with ${code}`));
+        }
         this.free.push(...paths);
         resolve();
       });

@@ -41,7 +41,7 @@ export class Processes {
     try {
       const command = await CommandProcess.start(spec, this.pipes);
       if (alone) this.begunAlone.set(command, ticket);
-      this.cgroups?.place(command.id, command.pid, this.own());
+      await this.place(command);
       this.supervise(command, spec.timeoutMs);
       return command;
     } finally {
@@ -84,7 +84,19 @@ export class Processes {
 
   /** Pids that are not the user's: pid 1, the agent and what it is running for itself. */
   private own(): ReadonlySet<number> {
-    return new Set([1, process.pid, ...(this.pipes.helperPid ? [this.pipes.helperPid] : [])]);
+    return new Set([1, process.pid, ...(this.pipes.refillPid ? [this.pipes.refillPid] : [])]);
+  }
+
+  /** A command without its cgroup could escape a later kill, so it does not live on. */
+  private async place(command: CommandProcess): Promise<void> {
+    try {
+      this.cgroups?.place(command.id, command.pid, this.own());
+    } catch (error) {
+      command.stdout.detach();
+      command.stderr.detach();
+      await killTree(command, () => this.own());
+      throw error;
+    }
   }
 
   private supervise(command: CommandProcess, timeoutMs: number | undefined): void {
@@ -92,7 +104,7 @@ export class Processes {
     const timer = timeoutMs === undefined ? undefined : setTimeout(() => void this.timeOut(command), timeoutMs);
     void command.exit.then(() => {
       clearTimeout(timer);
-      this.cgroups?.forget(command.id);
+      this.cgroups?.removeEmptyLeaves();
       if (!command.keep) this.byId.delete(command.id);
       const ended = [...this.byId.values()].filter(({ running }) => !running);
       for (const { id } of ended.slice(0, -ENDED_MAX)) this.byId.delete(id);

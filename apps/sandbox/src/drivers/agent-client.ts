@@ -13,7 +13,7 @@ const CONTENT_TIMEOUT_MS = 120_000;
 const HEADER_BYTES_MAX = 8 * 1024;
 const BODY_BYTES_MAX = 1024 * 1024;
 
-/** A new connection to the agent; every operation has its own, so there is no session to rebuild. */
+/** A new connection to the agent; every operation has its own, so there is nothing to rebuild. */
 export type Dial = () => Socket;
 
 export interface AgentConfiguration {

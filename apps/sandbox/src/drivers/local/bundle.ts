@@ -103,7 +103,8 @@ function mounts(input: BundleInput): Mount[] {
   const tmpfs = tmpfsBytes(input.limits);
   return [
     mount('/proc', 'proc', 'proc', 'nosuid', 'noexec', 'nodev'),
-    mount('/dev', 'tmpfs', 'tmpfs', 'nosuid', 'strictatime', 'mode=755', 'size=64k', 'nr_inodes=256'),
+    // Up to three named pipes for each of the 256 commands the agent runs at once.
+    mount('/dev', 'tmpfs', 'tmpfs', 'nosuid', 'strictatime', 'mode=755', 'size=64k', 'nr_inodes=1024'),
     mount('/dev/pts', 'devpts', 'devpts', 'nosuid', 'noexec', 'newinstance', 'ptmxmode=0666', 'mode=0620'),
     // A size alone lets empty files eat the memory limit, and killing processes does not free them: hence nr_inodes.
     mount('/dev/shm', 'shm', 'tmpfs', 'nosuid', 'nodev', 'noexec', 'mode=1777', `size=${tmpfs}`, 'nr_inodes=4096'),

@@ -7,6 +7,8 @@ import { sendKill } from './host-process.js';
 
 const ROOT = '/sys/fs/cgroup';
 const SWEEP_TIMEOUT_MS = 5_000;
+/** Cgroups a sandbox may make: each costs the host memory that no limit of the sandbox counts. */
+const DESCENDANTS_MAX = 1_024;
 
 /** One hierarchy with everything in it (v2), or a directory per controller (v1, hybrid). */
 export const cgroupVersion = existsSync(join(ROOT, 'cgroup.controllers')) ? 2 : 1;
@@ -51,6 +53,7 @@ export class Cgroups {
   /** Hands the subtree to the sandbox's root, so that the agent can give every command a cgroup of its own (v2). */
   async delegate(slot: string, uid: number): Promise<void> {
     const at = join(ROOT, this.pathOf(slot));
+    await writeFile(join(at, 'cgroup.max.descendants'), String(DESCENDANTS_MAX)); // stays ours, unlike what follows
     for (const name of ['', 'cgroup.procs', 'cgroup.threads', 'cgroup.subtree_control']) await chown(join(at, name), uid, uid);
   }
 
