@@ -1,4 +1,5 @@
 import { afterAll, afterEach, beforeAll, describe, expect, test } from '@jest/globals';
+import { eventually } from '@gatehouse/testing';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer, type Server } from 'node:net';
 import { networkInterfaces, tmpdir } from 'node:os';
@@ -7,7 +8,6 @@ import { Readable } from 'node:stream';
 import { text } from 'node:stream/consumers';
 import type { ExecResult, ExitReason, SandboxDriver, SandboxHandle, SandboxLimits } from './sandbox.driver.js';
 import * as attacks from './testing/attacks.js';
-import { eventually } from './testing/eventually.js';
 
 const MIB = 1024 * 1024;
 const LIMITS: SandboxLimits = { memoryBytes: 256 * MIB, cpuMillis: 1000, pids: 160, diskBytes: 64 * MIB };
@@ -149,13 +149,23 @@ export function sandboxDriverConformance(name: string, subject: ConformanceSubje
         expect(results.map(out)).toEqual(Array.from({ length: 30 }, (_, index) => `${index}\n`));
       });
 
+      test('run by the hundred at once, and one too many is told to come back', () =>
+        withBox(async box => {
+          const nap = (index: number) => box.exec({ command: `echo ${index}; exec sleep 0.2` });
+          const results = await Promise.all(Array.from({ length: 200 }, (_, index) => nap(index)));
+          expect(results.map(out)).toEqual(Array.from({ length: 200 }, (_, index) => `${index}\n`));
+          const outcomes = await Promise.allSettled(Array.from({ length: 400 }, (_, index) => nap(index)));
+          for (const refused of outcomes.filter(({ status }) => status === 'rejected')) expect(refused).toMatchObject({ reason: { name: 'DriverError', kind: 'unavailable' } });
+          expect(out(await nap(0))).toBe('0\n');
+        }, { pids: 640, memoryBytes: 1024 * MIB, cpuMillis: 4_000 }), 60_000);
+
       test('end when the caller gives up', async () => {
         const caller = new AbortController();
         const running = a.exec({ command: 'sleep 987', signal: caller.signal });
-        await eventually(async () => (await a.processes()).length > 0);
+        await eventually(async () => expect(await a.processes()).not.toEqual([]));
         caller.abort(new Error('the caller left'));
         await expect(running).rejects.toThrow('the caller left');
-        await eventually(async () => (await a.processes()).length === 0);
+        await eventually(async () => expect(await a.processes()).toEqual([]));
       });
     });
 
@@ -186,7 +196,7 @@ export function sandboxDriverConformance(name: string, subject: ConformanceSubje
         const process = await a.spawn({ run: { command: 'sleep 987' } });
         process.detach();
         await expect(process.exit).rejects.toMatchObject({ kind: 'unavailable' });
-        await eventually(async () => (await a.processes()).length === 0);
+        await eventually(async () => expect(await a.processes()).toEqual([]));
       });
 
       test('a kept command outlives its connection and loses no byte', async () => {
@@ -227,7 +237,7 @@ export function sandboxDriverConformance(name: string, subject: ConformanceSubje
 
       test('a slow reader holds a fast writer back', async () => {
         const process = await a.spawn({ run: { command: 'yes' }, timeoutMs: 20_000 });
-        await eventually(() => process.stdout.readableLength > 0);
+        await eventually(() => expect(process.stdout.readableLength).toBeGreaterThan(0));
         const before = globalThis.process.memoryUsage().rss;
         await a.exec({ command: 'sleep 0.5' }); // time enough for a gigabyte, were it not held back
         expect(globalThis.process.memoryUsage().rss - before).toBeLessThan(32 * MIB);
@@ -238,7 +248,7 @@ export function sandboxDriverConformance(name: string, subject: ConformanceSubje
 
       test('orphans leave no zombies', async () => {
         await a.exec({ command: 'for i in $(seq 20); do (sleep 0.05 &) ; done' });
-        await eventually(async () => out(await a.exec({ command: 'cat /proc/[0-9]*/stat 2>/dev/null | grep -c ") Z "' })) === '0\n');
+        await eventually(async () => expect(out(await a.exec({ command: 'cat /proc/[0-9]*/stat 2>/dev/null | grep -c ") Z "' }))).toBe('0\n'));
       });
 
       test('a fork bomb leaves the agent able to run and to kill', () =>
@@ -246,8 +256,8 @@ export function sandboxDriverConformance(name: string, subject: ConformanceSubje
           const bomb = await box.spawn({ run: { command: attacks.forkBomb }, timeoutMs: 60_000 });
           bomb.stdout.resume();
           bomb.stderr.resume();
-          await eventually(async () => (await box.stats()).pids > 60);
-          expect(out(await eventually(() => box.exec({ command: 'echo alive', timeoutMs: 20_000 }), 20_000))).toBe('alive\n');
+          await eventually(async () => expect((await box.stats()).pids).toBeGreaterThan(60));
+          expect(out(await eventually(() => box.exec({ command: 'echo alive', timeoutMs: 20_000 }), { deadlineMs: 20_000 }))).toBe('alive\n');
           await box.killAll();
           expect(await box.processes()).toEqual([]);
           expect(out(await box.exec({ command: countAll }))).toBe('0\n');
@@ -503,7 +513,7 @@ export function sandboxDriverConformance(name: string, subject: ConformanceSubje
       test('pausing stops time inside, resuming goes on, and a paused one can be stopped', () =>
         withBox(async box => {
           const counting = await box.spawn({ run: { command: 'while :; do echo tick; sleep 0.01; done' }, timeoutMs: 60_000 });
-          await eventually(() => counting.stdout.readableLength > 0);
+          await eventually(() => expect(counting.stdout.readableLength).toBeGreaterThan(0));
           await box.pause();
           await expect(box.exec({ command: 'true' })).rejects.toMatchObject({ kind: 'unavailable' });
           const { cpuUsec } = await box.stats();

@@ -36,6 +36,8 @@ export interface StarterParts {
 export class BoxStarter {
   /** Slots of this process; whatever else is found belongs to nobody. */
   readonly ownSlots = new Set<string>();
+  /** Slots that could not be cleared away, and whose they are. */
+  private readonly resisting = new Map<string, string>();
   private readonly seccomp = seccompProfile();
   private readonly sweeping: SweepContext;
 
@@ -69,10 +71,23 @@ export class BoxStarter {
     return box;
   }
 
-  /** Ends whatever runs in a slot and removes every trace of it but the disk. */
+  /** Ends whatever runs in a slot and removes every trace of it but the disk. A slot that resists is nobody's from then on. */
   async sweep(slot: string): Promise<void> {
-    await sweepSlot(this.sweeping, slot);
-    this.ownSlots.delete(slot);
+    const meta = await loadMeta(this.parts.layout.box(slot)).catch(() => null); // damaged: only its sandbox stays unknown
+    try {
+      await sweepSlot(this.sweeping, slot);
+      this.resisting.delete(slot);
+    } catch (error) {
+      if (meta) this.resisting.set(slot, meta.sandboxId);
+      throw error;
+    } finally {
+      this.ownSlots.delete(slot);
+    }
+  }
+
+  /** Whether something of an earlier life of the sandbox may still hold its disk. */
+  isHeldUp(sandboxId: string): boolean {
+    return [...this.resisting.values()].includes(sandboxId);
   }
 
   private async bringUp(spec: SandboxSpec, slot: string, signal: AbortSignal): Promise<LocalBox> {
@@ -132,7 +147,8 @@ export class BoxStarter {
   /** pid 1 takes its whole namespace with it; after that the runtime has nothing left to poll for. */
   private async tearDown(slot: string, init: ProcessIdentity): Promise<void> {
     await this.parts.cgroups.thaw(slot).catch(() => undefined); // gone already
-    await killAndWait(init, KILL_TIMEOUT_MS);
+    // The sweep decides: it kills what is left, and succeeds only without it.
+    await killAndWait(init, KILL_TIMEOUT_MS).catch((err: unknown) => this.parts.log.warn({ slot, err }, 'pid 1 of a sandbox does not die'));
     await this.sweep(slot);
   }
 }

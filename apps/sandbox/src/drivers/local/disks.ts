@@ -12,6 +12,8 @@ const IDS_PER_SANDBOX = 65_536;
 const HOST_IDS_END = 2 ** 32 - IDS_PER_SANDBOX;
 const RELEASE_TIMEOUT_MS = 5_000;
 const CHECK_TIMEOUT_MS = 60_000;
+/** Exit codes of e2fsck(8) that leave a sound file system: nothing was wrong, or all of it was corrected. */
+const SOUND = [0, 1];
 export const COMMAND_UID = 1000;
 
 /** A home ready to be given to a container. */
@@ -61,7 +63,7 @@ export class Disks {
     this.metas.set(sandboxId, meta); // at once: the range is taken
     const image = this.image(sandboxId);
     if (this.quota) await this.released(sandboxId);
-    if (existing && existing.bootId !== bootId && existsSync(image)) await runTool('e2fsck', ['-f', '-p', image], CHECK_TIMEOUT_MS);
+    if (existing && existing.bootId !== bootId && existsSync(image)) await runTool('e2fsck', ['-f', '-p', image], CHECK_TIMEOUT_MS, SOUND);
     meta.bootId = bootId;
     await this.saveMeta(sandboxId, meta);
     if (!this.quota) return { uidBase: meta.uidBase, image: null, home: await this.directory(sandboxId, meta) };

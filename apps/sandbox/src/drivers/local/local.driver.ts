@@ -21,6 +21,7 @@ import { Templates } from './templates.js';
 const DEFAULTS = {
   nodePath: process.execPath,
   uidBase: 1_073_741_824,
+  requireQuota: false,
   maxSandboxes: 100,
   maxStartsInFlight: 2 * availableParallelism(),
   startQueueTimeoutMs: 20_000,
@@ -100,6 +101,7 @@ export class LocalDriver implements SandboxDriver {
     const box = this.boxes.get(spec.sandboxId);
     if (box?.ref.generation === spec.generation) return box;
     if (box && box.ref.generation > spec.generation) throw new DriverError('failed', 'A newer generation of the sandbox is running');
+    if (!box) this.mustBeCleared(spec.sandboxId);
     if (!box && this.occupied >= this.options.maxSandboxes) throw new DriverError('no-capacity', 'This node is full');
 
     const created = this.replace(box, spec, signal).finally(() => this.creating.delete(spec.sandboxId));
@@ -130,8 +132,10 @@ export class LocalDriver implements SandboxDriver {
         if (box) {
           report.adopted.push(this.register(box).ref);
         } else {
-          await this.starter.sweep(slot);
-          report.swept.push(slot);
+          await this.starter.sweep(slot).then(
+            () => report.swept.push(slot),
+            (err: unknown) => this.log.error({ slot, err }, 'a sandbox could not be cleared away; it will be tried again'),
+          );
         }
       }),
     );
@@ -142,6 +146,7 @@ export class LocalDriver implements SandboxDriver {
   async removeDisk(sandboxId: string): Promise<void> {
     if (!SANDBOX_ID.test(sandboxId)) throw new DriverError('failed', 'Not a sandbox id');
     if (this.boxes.has(sandboxId) || this.creating.has(sandboxId)) throw new DriverError('failed', 'The sandbox is running');
+    this.mustBeCleared(sandboxId);
     await this.disks.remove(sandboxId);
   }
 
@@ -157,6 +162,11 @@ export class LocalDriver implements SandboxDriver {
   /** Sandboxes that run or are about to. */
   private get occupied(): number {
     return new Set([...this.boxes.keys(), ...this.creating.keys()]).size;
+  }
+
+  /** Two containers must never share a home. */
+  private mustBeCleared(sandboxId: string): void {
+    if (this.starter.isHeldUp(sandboxId)) throw new DriverError('unavailable', 'An earlier start of the sandbox could not be cleared away yet');
   }
 
   private async prepare(layout: Layout, templates: Templates): Promise<string> {

@@ -1,14 +1,18 @@
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from '@jest/globals';
+import { eventually } from '@gatehouse/testing';
+import { execFileSync, spawnSync } from 'node:child_process';
 import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
-import type { ExitReason, SandboxSpec } from '../sandbox.driver.js';
+import type { ExitReason, SandboxHandle, SandboxSpec } from '../sandbox.driver.js';
 import { compileDriver, DriverProcess } from '../testing/driver-process.js';
-import { eventually } from '../testing/eventually.js';
 import { expectNothingLeft, makeLocalNode, type LocalNode } from '../testing/local-node.js';
 import { killAndWait, identify } from './host-process.js';
 import type { LocalDriver } from './local.driver.js';
+import type { ResolvedOptions } from './options.js';
+import { probeHost } from './probe.js';
+import { TOOL_ENV } from './run-tool.js';
 
 const MIB = 1024 * 1024;
 const KILL_ROUNDS = 12;
@@ -88,7 +92,7 @@ describe('a node of the local driver', () => {
     const errors = text(run.stderr);
     expect(first + (await text(run.stdout))).toBe(Array.from({ length: 300 }, (_, index) => `${index + 1}\n`).join(''));
     expect([await errors, (await run.exit).code]).toEqual(['', 0]);
-    await eventually(async () => (await box.processes()).every(({ id }) => id === 'run')); // the sleep had nobody left
+    await eventually(async () => expect((await box.processes()).map(({ id }) => id)).toEqual(['run'])); // the sleep had nobody left
     expect(await driver.create({ ...spec('a'), generation: 7 })).toBe(box);
   }, 30_000);
 
@@ -127,6 +131,48 @@ describe('a node of the local driver', () => {
     expect(report.swept.sort()).toEqual([dead?.slot, forgotten?.slot].sort());
     expectNothingLeft(node);
   }, 30_000);
+
+  test('goes on without a sandbox that cannot be cleared away, and clears it as soon as it can', async () => {
+    const first = await open();
+    const [stuck] = await Promise.all([first.create(spec('stuck')), first.create(spec('well'))]);
+    await stuck.files.write('kept', Buffer.from('still here'));
+    const obstacle = join(node.options.runDir, 'boxes', stuck.ref.slot, 'disk/obstacle'); // the mount point must be empty
+    writeFileSync(obstacle, '');
+    await expect(stuck.stop()).rejects.toMatchObject({ kind: 'failed' });
+    const refused = { name: 'DriverError', kind: 'unavailable' };
+    await expect(first.create(spec('stuck', 2))).rejects.toMatchObject(refused);
+    await expect(first.removeDisk('stuck')).rejects.toMatchObject(refused);
+    await first.close();
+
+    const driver = await open();
+    expect(await driver.reconcile()).toMatchObject({ adopted: [{ sandboxId: 'well' }], swept: [] });
+    expect(node.log.lines.at(-2)).toMatch(/^error a sandbox could not be cleared away; it will be tried again/);
+    await expect(driver.create(spec('stuck', 2))).rejects.toMatchObject(refused);
+    rmSync(obstacle);
+    expect(await driver.reconcile()).toEqual({ adopted: [], swept: [stuck.ref.slot] });
+    const again = await driver.create(spec('stuck', 2));
+    expect((await again.exec({ command: 'cat kept' })).stdout.toString()).toBe('still here');
+    await clear(driver);
+  }, 20_000);
+
+  test('repairs the disks a crash of the machine left dirty', async () => {
+    const first = await open();
+    if (!(await first.probe()).features.has('disk-quota')) return;
+    const box = await first.create(spec('dirty'));
+    await box.files.write('kept', Buffer.from('still here'));
+    await box.stop();
+    await first.close();
+    const disk = (kind: string) => join(node.options.dataDir, 'disks', `dirty.${kind}`);
+    const meta = JSON.parse(readFileSync(disk('json'), 'utf8')) as object;
+    writeFileSync(disk('json'), JSON.stringify({ ...meta, bootId: 'of an earlier boot' }));
+    execFileSync('debugfs', ['-w', '-R', 'set_inode_field <2> links_count 9', disk('img')], { env: TOOL_ENV, stdio: 'ignore' });
+    expect(spawnSync('e2fsck', ['-f', '-n', disk('img')], { env: TOOL_ENV }).status).toBe(4); // errors, left as they are
+
+    const driver = await open();
+    const again = await driver.create(spec('dirty', 2));
+    expect((await again.exec({ command: 'cat kept' })).stdout.toString()).toBe('still here');
+    await clear(driver);
+  }, 20_000);
 
   test('tells why a sandbox ended', async () => {
     const driver = await open();
@@ -224,6 +270,16 @@ describe('a node of the local driver', () => {
       const report = await driver.probe();
       expect(report.ok).toBe(false);
       expect(report.problems.join()).toContain(mend);
+    });
+
+    test.each([
+      [true, [expect.stringContaining('modprobe loop')]],
+      [false, []],
+    ])('a node whose disks have no quota is refused only where one is required: %s', async (requireQuota, problems) => {
+      await (await open()).close(); // makes the directories
+      const trial = async () => ({ exec: async () => ({ exitCode: 42 }), destroy: async () => undefined }) as unknown as SandboxHandle;
+      const report = await probeHost({ ...node.options, nodePath: process.execPath, requireQuota } as ResolvedOptions, false, trial);
+      expect(report).toMatchObject({ ok: !requireQuota, problems });
     });
 
     test('a runtime that does nothing is not ok', async () => {

@@ -16,6 +16,11 @@ export interface LocalDriverOptions {
   nodePath?: string;
   /** First host id of the ranges sandboxes get, 65,536 ids each. Default 1073741824. */
   uidBase?: number;
+  /**
+   * Let `probe` fail where disks have no quota: one sandbox could then fill the disk of the whole node. Quotas need loop
+   * devices. Default false, for machines of developers.
+   */
+  requireQuota?: boolean;
   /** Default 100. */
   maxSandboxes?: number;
   /** Default: two per core. */

@@ -22,6 +22,9 @@ export async function probeHost(options: ResolvedOptions, quota: boolean, create
   for (const feature of ['memory', 'pids', 'cpu'] as const) {
     if (!features.has(feature)) problems.push(`No cgroup controller for ${feature}: boot with it enabled, or give the container of this service a writable cgroup tree.`);
   }
+  if (options.requireQuota && !quota) {
+    problems.push('Disks have no quota, because there is no /dev/loop-control: modprobe loop, and give the container of this service /dev/loop-control and its loop devices.');
+  }
   if (problems.length === 0) problems.push(...(await trial(create)));
   return { ok: problems.length === 0, isolation: basename(options.runtimePath) === 'runsc' ? 'gvisor' : 'namespace', features, problems };
 }

@@ -40,10 +40,6 @@ export class OciRuntime {
     private readonly nodeId: string,
   ) {}
 
-  async version(): Promise<string> {
-    return (await runTool(this.path, ['--version'], CALL_TIMEOUT_MS)).split('\n')[0]?.trim() ?? '';
-  }
-
   /** Resolves when the agent inside says it is ready. @throws with the end of the runtime's log, or the signal's reason */
   async start(input: StartInput, signal: AbortSignal): Promise<void> {
     signal.throwIfAborted();
