@@ -40,6 +40,7 @@ let supervisor;
 
 async function start() {
   if (!Number.isInteger(port) || port < 1 || port > 65_535) throw new Error(`PORT must be a number from 1 to 65535, not "${process.env.PORT}"`);
+  if (process.getuid?.() !== 0) throw new Error('Gatehouse starts sandboxes, for which it needs Linux and root: run npm start as root.');
   await acquireLauncherLock(() => ({ pid: process.pid, url, state }));
   holdsLock = true;
   const left = await endLeftovers(recordFile);

@@ -1,5 +1,4 @@
 import { mkdirSync } from 'node:fs';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { cloneId, stateDir } from '../workspace.mjs';
 
@@ -35,10 +34,10 @@ export function apps({ services, secrets, runtime, host, port }) {
 export const STOP_ORDER = [['gateway'], ['sandbox'], ['egress', 'vault', 'budget']];
 
 /**
- * Sockets of running sandboxes. Below /run for root: that is memory, its path is short enough for a socket, and its
- * parents may be passed by the sandboxes' own users, which a home folder's often may not.
+ * Sockets of running sandboxes. Below /run: that is memory, its path is short enough for a socket, and its parents may be
+ * passed by the sandboxes' own users, which a home folder's often may not.
  */
-export const sandboxRunDir = process.getuid?.() === 0 ? `/run/gatehouse-${cloneId}` : join(process.env.XDG_RUNTIME_DIR ?? tmpdir(), `gatehouse-${cloneId}`);
+export const sandboxRunDir = `/run/gatehouse-${cloneId}`;
 
 export const makeSandboxRunDir = () => mkdirSync(sandboxRunDir, { recursive: true, mode: 0o711 });
 
