@@ -21,6 +21,7 @@ export const openDriver = (config: SandboxConfig, logger: Logger): Promise<Sandb
           agentDir: AGENT_DIR,
           uidBase: config.SANDBOX_UID_BASE,
           maxSandboxes: config.SANDBOXES_MAX,
+          requireQuota: config.NODE_ENV === 'production',
         },
         logger,
       ),
