@@ -21,7 +21,10 @@ export interface SandboxDriver {
   /** Every box of this node, known to the caller or not. */
   list(): AsyncIterable<BoxRef & { state: 'running' | 'dead' }>;
 
-  /** Removes what a crash left behind and adopts what survived it. Run at start; repeat every few minutes. */
+  /**
+   * Removes what a crash left behind and adopts what survived it. Run at start; repeat every few minutes. What resists
+   * fails nothing else: it is logged and tried again next time, and until then its sandbox is `unavailable`.
+   */
   reconcile(): Promise<ReconcileReport>;
 
   /** Frees the disk of a sandbox that is not running. Nothing happens when there is none. */

@@ -132,28 +132,50 @@ describe('a node of the local driver', () => {
     expectNothingLeft(node);
   }, 30_000);
 
-  test('goes on without a sandbox that cannot be cleared away, and clears it as soon as it can', async () => {
-    const first = await open();
-    const [stuck] = await Promise.all([first.create(spec('stuck')), first.create(spec('well'))]);
-    await stuck.files.write('kept', Buffer.from('still here'));
-    const obstacle = join(node.options.runDir, 'boxes', stuck.ref.slot, 'disk/obstacle'); // the mount point must be empty
-    writeFileSync(obstacle, '');
-    await expect(stuck.stop()).rejects.toMatchObject({ kind: 'failed' });
-    const refused = { name: 'DriverError', kind: 'unavailable' };
-    await expect(first.create(spec('stuck', 2))).rejects.toMatchObject(refused);
-    await expect(first.removeDisk('stuck')).rejects.toMatchObject(refused);
-    await first.close();
+  describe('with a sandbox that cannot be cleared away', () => {
+    const refusal = { name: 'DriverError', kind: 'unavailable' };
+    /** The mount point of a disk is removed only when it is empty. */
+    const obstruct = (box: SandboxHandle) => {
+      const obstacle = join(node.options.runDir, 'boxes', box.ref.slot, 'disk/obstacle');
+      writeFileSync(obstacle, '');
+      return { remove: () => rmSync(obstacle) };
+    };
+    const startAgain = async (driver: LocalDriver) => {
+      const again = await driver.create(spec('stuck', 2));
+      expect((await again.exec({ command: 'cat kept' })).stdout.toString()).toBe('still here');
+      await clear(driver);
+    };
 
-    const driver = await open();
-    expect(await driver.reconcile()).toMatchObject({ adopted: [{ sandboxId: 'well' }], swept: [] });
-    expect(node.log.lines.at(-2)).toMatch(/^error a sandbox could not be cleared away; it will be tried again/);
-    await expect(driver.create(spec('stuck', 2))).rejects.toMatchObject(refused);
-    rmSync(obstacle);
-    expect(await driver.reconcile()).toEqual({ adopted: [], swept: [stuck.ref.slot] });
-    const again = await driver.create(spec('stuck', 2));
-    expect((await again.exec({ command: 'cat kept' })).stdout.toString()).toBe('still here');
-    await clear(driver);
-  }, 20_000);
+    test('starts nothing on its home before a later reconciliation has cleared it', async () => {
+      const driver = await open();
+      const box = await driver.create(spec('stuck'));
+      await box.files.write('kept', Buffer.from('still here'));
+      const obstacle = obstruct(box);
+      await expect(box.stop()).rejects.toMatchObject({ kind: 'failed' });
+      expect(await driver.reconcile()).toEqual({ adopted: [], swept: [] });
+      await expect(driver.create(spec('stuck', 2))).rejects.toMatchObject(refusal);
+      await expect(driver.removeDisk('stuck')).rejects.toMatchObject(refusal);
+      obstacle.remove();
+      expect(await driver.reconcile()).toEqual({ adopted: [], swept: [box.ref.slot] });
+      await startAgain(driver);
+    }, 20_000);
+
+    test('opens all the same, and adopts the others', async () => {
+      const first = await open();
+      const [box] = await Promise.all([first.create(spec('stuck')), first.create(spec('well'))]);
+      await box.files.write('kept', Buffer.from('still here'));
+      const obstacle = obstruct(box);
+      await expect(box.stop()).rejects.toMatchObject({ kind: 'failed' });
+      await first.close();
+      const driver = await open();
+      expect(await driver.reconcile()).toMatchObject({ adopted: [{ sandboxId: 'well' }], swept: [] });
+      expect(node.log.lines.join('\n')).toContain('error a sandbox could not be cleared away; it will be tried again');
+      await expect(driver.create(spec('stuck', 2))).rejects.toMatchObject(refusal);
+      obstacle.remove();
+      expect(await driver.reconcile()).toEqual({ adopted: [], swept: [box.ref.slot] });
+      await startAgain(driver);
+    }, 20_000);
+  });
 
   test('repairs the disks a crash of the machine left dirty', async () => {
     const first = await open();
