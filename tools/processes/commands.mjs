@@ -1,4 +1,4 @@
-import { spawn } from 'node:child_process';
+import { spawn, spawnSync } from 'node:child_process';
 import { sendSignal } from './process-identity.mjs';
 import { root } from '../workspace.mjs';
 
@@ -51,6 +51,9 @@ export function run([program, ...args], { cwd = root, env, timeoutMs = 600_000, 
 
 /** Runs one of our own or an installed script with this same Node. */
 export const runNode = (args, options) => run([process.execPath, ...args], options);
+
+/** Whether a program is there and can be run. @param {string} program */
+export const works = program => spawnSync(program, ['--version'], { stdio: 'ignore' }).status === 0;
 
 /** What is still being run goes when the tool is interrupted. */
 export function endCommands() {

@@ -1,13 +1,12 @@
-import { spawnSync } from 'node:child_process';
 import { mkdirSync, mkdtempSync, readdirSync, renameSync, rmSync } from 'node:fs';
 import { dirname, join } from 'node:path';
-import { run } from '../processes/commands.mjs';
+import { run, works } from '../processes/commands.mjs';
 
 const TRIPLETS = { x64: 'x86_64-linux-gnu', arm64: 'aarch64-linux-gnu' };
 const TIMEOUT_MS = 180_000;
 
 /** Whether this machine has Debian's packages to take programs from. */
-export const hasDebianPackages = () => process.arch in TRIPLETS && ['apt-get', 'dpkg'].every(program => spawnSync(program, ['--version'], { stdio: 'ignore' }).status === 0);
+export const hasDebianPackages = () => process.arch in TRIPLETS && ['apt-get', 'dpkg'].every(works);
 
 /** Where the libraries of an unpacked tree are: programs in it need this as LD_LIBRARY_PATH. @param {string} tree */
 export const libraryFolder = tree => join(tree, 'usr/lib', TRIPLETS[process.arch] ?? '');

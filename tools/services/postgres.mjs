@@ -69,9 +69,10 @@ const trustsEverybody = data => /^(local|host)\b.*\btrust$/m.test(readFileSync(j
 
 /** While no server runs: first the password, so that a kill in between leaves what this finds and does again. */
 function askForPassword(binaries, data, wrapper, password) {
-  const [program, ...args] = [...wrapper, join(binaries, 'postgres'), '--single', '-D', data, '-c', 'exit_on_error=on', '-c', 'log_statement=none', 'postgres'];
-  const { status, stdout, stderr, error } = spawnSync(program, args, { input: `ALTER ROLE postgres PASSWORD '${password.replaceAll("'", "''")}'\n`, encoding: 'utf8', cwd: '/', timeout: 60_000 });
-  if (status !== 0) throw new CommandFailed(`${data} cannot be given a password. Delete the folder to start with an empty database.`, `${stdout ?? ''}${stderr ?? ''}${error ?? ''}`);
+  const [program, ...args] = [...wrapper, join(binaries, 'postgres'), '--single', '-D', data, '-c', 'exit_on_error=on', '-c', 'log_min_error_statement=panic', 'postgres'];
+  const input = `ALTER ROLE postgres PASSWORD '${password.replaceAll("'", "''")}'\n`;
+  const { status, stderr, error } = spawnSync(program, args, { input, encoding: 'utf8', cwd: '/', timeout: 60_000 });
+  if (status !== 0) throw new CommandFailed(`${data} cannot be given a password. Delete the folder to start with an empty database.`, stderr || String(error));
   const rules = join(data, 'pg_hba.conf');
   writeFileSync(rules, readFileSync(rules, 'utf8').replace(/^((?:local|host)\b.*\b)trust$/gm, '$1scram-sha-256'));
 }

@@ -1,7 +1,7 @@
-import { spawnSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { writePrivate } from '../env-file.mjs';
+import { works } from '../processes/commands.mjs';
 import { hasDebianPackages, libraryFolder, unpackDebianPackages } from './debian-packages.mjs';
 import { onFreePort } from './ports.mjs';
 import { startServer } from './server-process.mjs';
@@ -64,5 +64,3 @@ export async function redisBinaryEnv() {
   const { bin, libraryPath } = await redisBinary();
   return { REDIS_SERVER_BIN: bin, ...(libraryPath ? { REDIS_SERVER_LD_LIBRARY_PATH: libraryPath } : {}) };
 }
-
-const works = program => spawnSync(program, ['--version'], { stdio: 'ignore' }).status === 0;
