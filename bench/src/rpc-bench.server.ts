@@ -6,8 +6,8 @@ import { NestFactory } from '@nestjs/core';
 import { type BenchInput, benchRpc } from './rpc-bench.contract.js';
 import { quiet } from './quiet-logger.js';
 
-/** The service process of the RPC benchmark: `node rpc-bench.server.js <redis url> <namespace> <transport key in hex>`. */
-const [url = '', namespace = '', transportKey = ''] = process.argv.slice(2);
+/** The service process of the RPC benchmark. What it is told is secret, so it stands in the environment and not among its arguments. */
+const { BENCH_REDIS_URL: url = '', BENCH_NAMESPACE: namespace = '', BENCH_TRANSPORT_KEY: transportKey = '' } = process.env;
 
 @RpcService(benchRpc)
 class BenchService implements RpcHandlers<typeof benchRpc> {

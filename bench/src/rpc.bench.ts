@@ -33,7 +33,7 @@ type Sample = Omit<RpcBenchRow, 'what' | 'timesPing'>;
 export const rpcBench = async (redisUrl: string): Promise<RpcBenchRow[]> => {
   const namespace = `bench-${randomUUID()}`;
   const transportKey = randomBytes(32);
-  const server = fork(fileURLToPath(new URL('./rpc-bench.server.js', import.meta.url)), [redisUrl, namespace, transportKey.toString('hex')]);
+  const server = fork(fileURLToPath(new URL('./rpc-bench.server.js', import.meta.url)), [], { env: { ...process.env, BENCH_REDIS_URL: redisUrl, BENCH_NAMESPACE: namespace, BENCH_TRANSPORT_KEY: transportKey.toString('hex') } });
   const bus = new RedisBus({ url: redisUrl, logger: quiet });
   const clients = new RpcClients({ bus, namespace, transportKey, logger: quiet });
   const ping = new Redis(redisUrl);

@@ -6,6 +6,7 @@ import { FastifyAdapter, type NestFastifyApplication } from '@nestjs/platform-fa
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { Edge } from './edge/edge.js';
 import { HttpErrorFilter } from './edge/http-error.filter.js';
+import { owedAnswer } from './edge/owed-answer.js';
 import { parseQuery } from './edge/query-string.js';
 import { requestIdOf } from './edge/request-id.js';
 import { BODY_BYTES_MAX } from './edge/request-body.js';
@@ -53,10 +54,20 @@ export const createGateway = async (context: GatewayContext): Promise<NestFastif
 
 const IDLE_LOOK_MS = 50;
 
-/** Connections are closed as the last answer on each is sent; without this a client's idle keep-alive would hold up the end. */
+/**
+ * While it closes, a connection ends as soon as no answer is owed on it: neither a client's idle keep-alive nor one that
+ * never finishes a request's head may hold up the end.
+ */
 const closeWhatFallsIdle = (fastify: FastifyInstance): void => {
+  const sockets = new Set<Socket>();
+  fastify.server.on('connection', (socket: Socket) => {
+    sockets.add(socket);
+    socket.once('close', () => sockets.delete(socket));
+  });
   fastify.addHook('preClose', done => {
-    const timer = setInterval(() => fastify.server.closeIdleConnections(), IDLE_LOOK_MS);
+    const timer = setInterval(() => {
+      for (const socket of sockets) if (owedAnswer(socket) === null) socket.destroySoon();
+    }, IDLE_LOOK_MS);
     fastify.server.once('close', () => clearInterval(timer));
     done();
   });

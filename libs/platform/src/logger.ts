@@ -1,4 +1,4 @@
-import { type DestinationStream, type Logger, pino, stdTimeFunctions } from 'pino';
+import { destination as openDestination, type DestinationStream, type Logger, pino, stdTimeFunctions } from 'pino';
 
 export type { Logger } from 'pino';
 
@@ -22,7 +22,9 @@ export const createLogger = ({ service, instance, level, destination }: LoggerOp
       redact: { paths: SECRET_FIELDS.flatMap(field => [field, `*.${field}`, `*.*.${field}`]), censor: '[redacted]' },
       serializers: { err: describeError },
     },
-    ...(destination === undefined ? [] : [destination]),
+    // Synchronous: what is logged last is the most important, and a destination that flushes at exit never lets a process end
+    // whose reader is gone.
+    destination ?? openDestination({ dest: 1, sync: true }),
   );
 
 /** Of an error only what helps to find it. Drivers hang whole requests and connection strings on theirs. */

@@ -52,7 +52,6 @@ export const createSystem = (overrides: Readonly<Record<string, string>> = {}): 
     REDIS_URL: redisUrl,
     REDIS_NAMESPACE: namespace,
     GATEHOUSE_TRANSPORT_KEY: randomBytes(32).toString('base64'),
-    VAULT_KEYS: `k1:${randomBytes(32).toString('base64')}`,
     SANDBOX_KEYS: `k1:${randomBytes(32).toString('base64')}`,
     NODE_ID: namespace,
     SANDBOX_DRIVER: 'local',

@@ -1,11 +1,11 @@
 import { type ArgumentsHost, Catch, type ExceptionFilter, HttpException } from '@nestjs/common';
 import { GatehouseError, notFound, toGatehouseError } from '@gatehouse/contracts';
 import type { FastifyReply, FastifyRequest } from 'fastify';
-import type { ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
 import type { Logger } from '@gatehouse/platform';
 import type { CorsOrigins } from './cors.js';
 import { corsHeaders } from './cors.js';
+import { owedAnswer } from './owed-answer.js';
 import { requestIdOf } from './request-id.js';
 
 /** What the frameworks below us throw, in words of the contract. Everything not listed is a fault of ours. */
@@ -79,9 +79,8 @@ export class HttpErrorFilter implements ExceptionFilter {
   }
 
   private finish(error: { code?: string }, socket: Socket): void {
-    // Node keeps the answer that is being written here, and the next one in its place when that has ended.
-    const { _httpMessage: owed } = socket as Socket & { _httpMessage?: ServerResponse | null };
-    if (owed !== null && owed !== undefined && error.code !== 'ECONNRESET') {
+    const owed = owedAnswer(socket);
+    if (owed !== null && error.code !== 'ECONNRESET') {
       owed.once('close', () => setImmediate(() => this.finish(error, socket)));
       return;
     }
