@@ -17,7 +17,7 @@ if (problem) {
   process.exitCode = 1;
 } else {
   const env = { ...readEnvFile(devEnvFile), ...readEnvFile(runtimeEnvFile), ...process.env };
-  const child = spawn(process.execPath, ['--enable-source-maps', program, ...process.argv.slice(2)], { stdio: 'inherit', env });
+  const child = spawn(process.execPath, [program, ...process.argv.slice(2)], { stdio: 'inherit', env });
   child.once('error', error => {
     console.error(error.message);
     process.exitCode = 1;

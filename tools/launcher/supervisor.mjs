@@ -33,7 +33,7 @@ export class Supervisor {
 
   /** @param {import('./apps.mjs').App} app */
   start(app, nextDelayMs = restartPolicy()) {
-    const command = [process.execPath, '--enable-source-maps', `apps/${app.name}/dist/main.js`];
+    const command = [process.execPath, `apps/${app.name}/dist/main.js`];
     const child = this.#children.spawn(app.name, command, { cwd: root, env: app.env, stdio: ['ignore', 'pipe', 'pipe'] });
     const entry = { child, ready: false };
     this.#running.set(app.name, entry);

@@ -1,4 +1,3 @@
-import { randomUUID } from 'node:crypto';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { Failure, toFailure, type FailureCode } from './failure.cjs';
 import type { Processes } from './processes.cjs';
@@ -10,10 +9,10 @@ const STATUS: Readonly<Record<FailureCode, number>> = {
   'bad-request': 400, 'bad-cwd': 404, 'not-found': 404, 'too-big': 413, busy: 503, gone: 410, 'disk-full': 507, denied: 403, conflict: 409, failed: 500,
 };
 
-/** What the service tells the agent once per start. */
+/** What the service tells the agent: all of it once per start, nothing when it takes over a sandbox that runs. */
 export interface Configuration {
   /** Under the environment of every command. */
-  env: Record<string, string>;
+  env?: Record<string, string>;
   /** Present when the sandbox's cgroup was handed to its root. */
   delegatedCgroup?: { commandMemoryBytes: number };
 }
@@ -27,14 +26,12 @@ interface Call {
 /** The requests of the agent that are not upgrades; each answers a JSON value, or holds its response open. */
 export class Routes {
   env: Record<string, string> = {};
-  private readonly bootId = randomUUID();
 
   constructor(private readonly processes: Processes) {}
 
   private readonly routes: Readonly<Record<string, (call: Call) => unknown>> = {
-    'GET /v1/health': () => ({ agentVersion: AGENT_VERSION, bootId: this.bootId, uptimeMs: Math.round(process.uptime() * 1000), processes: this.processes.list().length }),
-    'GET /v1/watch': ({ response }) => this.watch(response),
-    'POST /v1/configure': async ({ request }) => this.configure((await readJson(request)) as Configuration),
+    'GET /v1/health': () => ({ agentVersion: AGENT_VERSION, uptimeMs: Math.round(process.uptime() * 1000), processes: this.processes.list().length }),
+    'POST /v1/attend': async ({ request, response }) => this.attend((await readJson(request)) as Configuration, response),
     'GET /v1/processes': () => ({ processes: this.processes.list() }),
     'POST /v1/kill-all': () => this.processes.killAll(),
     'POST /v1/files/mkdir': ({ url }) => makeDirectory(pathOf(url)),
@@ -54,15 +51,12 @@ export class Routes {
     }
   }
 
-  /** Open until one side is gone: its end tells the service that the sandbox ended. */
-  private watch(response: ServerResponse): typeof HELD {
-    response.writeHead(200, { 'content-type': 'application/x-ndjson' }).flushHeaders();
-    return HELD;
-  }
-
-  private configure({ env, delegatedCgroup }: Configuration): void {
+  /** Open from then on until one side is gone: its end tells the service that the sandbox ended. */
+  private attend({ env, delegatedCgroup }: Configuration, response: ServerResponse): typeof HELD {
     this.env = { ...this.env, ...env };
     if (delegatedCgroup) this.processes.useCgroups(delegatedCgroup.commandMemoryBytes);
+    response.writeHead(200, { 'content-type': 'application/x-ndjson' }).flushHeaders();
+    return HELD;
   }
 }
 

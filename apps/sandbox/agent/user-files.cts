@@ -1,4 +1,3 @@
-import { randomUUID } from 'node:crypto';
 import { closeSync, constants, createWriteStream, fchmodSync, mkdirSync, openSync, renameSync, statSync, unlinkSync } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
 import type { Readable } from 'node:stream';
@@ -17,7 +16,7 @@ export function makeDirectory(path: string): void {
 /** Beside the target first and renamed when complete, so that nobody sees half a file. */
 export async function writeFile(path: string, content: Readable, mode: number): Promise<void> {
   const target = resolve(HOME, path);
-  const temporary = join(dirname(target), `.gatehouse-${randomUUID()}`); // one left by a crash must not be met again
+  const temporary = join(dirname(target), `.gatehouse-${crypto.randomUUID()}`); // one left by a crash must not be met again
   try {
     const fd = asUser(() => create(temporary, mode));
     try {

@@ -132,7 +132,7 @@ export const createNodeDirectories = (): { runDir: string; dataDir: string; remo
 };
 
 const startApp = async (name: AppName, environment: Readonly<Record<string, string>>): Promise<AppProcess> => {
-  const child = spawn(process.execPath, ['--enable-source-maps', join(root, `apps/${name}/dist/main.js`)], { env: { ...process.env, ...environment }, stdio: ['ignore', 'pipe', 'pipe'] });
+  const child = spawn(process.execPath, [join(root, `apps/${name}/dist/main.js`)], { env: { ...process.env, ...environment }, stdio: ['ignore', 'pipe', 'pipe'] });
   const log: string[] = [];
   let url = '';
   let ready = false;

@@ -17,7 +17,7 @@ const BODY_BYTES_MAX = 1024 * 1024;
 export type Dial = () => Socket;
 
 export interface AgentConfiguration {
-  env: Record<string, string>;
+  env?: Record<string, string>;
   delegatedCgroup?: { commandMemoryBytes: number };
 }
 
@@ -58,10 +58,6 @@ export class AgentClient {
     return this.checked(parseHealth, await this.call({ method: 'GET', path: '/v1/health', timeoutMs }));
   }
 
-  async configure(configuration: AgentConfiguration): Promise<void> {
-    await this.call({ method: 'POST', path: '/v1/configure', body: JSON.stringify(configuration) });
-  }
-
   async processes(): Promise<ProcessSummary[]> {
     return this.checked(parseProcesses, await this.call({ method: 'GET', path: '/v1/processes' }));
   }
@@ -79,10 +75,12 @@ export class AgentClient {
     await this.call({ method: 'PUT', path: `/v1/files/content?${query}`, body: content, timeoutMs: CONTENT_TIMEOUT_MS });
   }
 
-  /** Calls `onEnd` once the agent is gone. The returned function stops watching. */
-  async watch(onEnd: () => void): Promise<() => void> {
-    const deadline = new Deadline(this.timeoutMs);
-    const response = await this.open({ method: 'GET', path: '/v1/watch' }, deadline).finally(() => deadline.clear());
+  /**
+   * Sets the agent up and calls `onEnd` once it is gone. One request for both: the agent has only just begun, and each first
+   * question costs it some milliseconds. The returned function stops watching.
+   */
+  async attend(configuration: AgentConfiguration, onEnd: () => void, timeoutMs = this.timeoutMs): Promise<() => void> {
+    const response = await this.answered({ method: 'POST', path: '/v1/attend', body: JSON.stringify(configuration), timeoutMs }, response => Promise.resolve(response));
     let watching = true;
     const end = () => {
       if (watching) onEnd();
@@ -129,13 +127,17 @@ export class AgentClient {
     }
   }
 
-  private async call(call: Call): Promise<Record<string, unknown>> {
+  private call(call: Call): Promise<Record<string, unknown>> {
+    return this.answered(call, async (response, deadline) => parseObject(await this.text(response, deadline)));
+  }
+
+  /** What `read` makes of the answer, in time. @throws {DriverError} also when the agent refuses */
+  private async answered<T>(call: Call, read: (response: IncomingMessage, deadline: Deadline) => Promise<T>): Promise<T> {
     const deadline = new Deadline(call.timeoutMs ?? this.timeoutMs);
     try {
       const response = await this.open(call, deadline);
-      const text = await this.text(response, deadline);
-      if (response.statusCode !== 200) throw parseRefusal(text);
-      return parseObject(text);
+      if (response.statusCode !== 200) throw parseRefusal(await this.text(response, deadline));
+      return await read(response, deadline);
     } catch (error) {
       throw this.translate(error);
     } finally {

@@ -12,7 +12,10 @@ export interface SandboxDriver {
   /** Tries the real thing and fails closed: `ok` is false whenever a sandbox would not start or would not be held. */
   probe(): Promise<ProbeReport>;
 
-  /** Resolves once the sandbox answers. Idempotent by (sandboxId, generation); a newer generation replaces an older one. */
+  /**
+   * Resolves once the sandbox answers. Idempotent by (sandboxId, generation); a newer generation replaces an older one. A new
+   * home is empty but for a directory `workspace`.
+   */
   create(spec: SandboxSpec, signal?: AbortSignal): Promise<SandboxHandle>;
 
   /** The running sandbox, or null when it is gone. */

@@ -5,7 +5,7 @@ import { DriverError } from '../drivers/driver-error.js';
 import { type FakeBox, FakeDriver } from '../testing/fake-driver.js';
 import { prepareSandbox, type Preparation } from './prepare-sandbox.js';
 
-const plain: Preparation = { files: [], cwd: null, cwdDefault: '/home/user/workspace', setup: [], envs: {} };
+const plain: Preparation = { files: [], cwd: null, setup: [], envs: {} };
 
 describe('prepareSandbox', () => {
   let driver: FakeDriver;
@@ -21,9 +21,9 @@ describe('prepareSandbox', () => {
     expect(Object.fromEntries(box.written)).toEqual({ '/home/user/a.txt': 'request', '/home/user/b.txt': 'agent', '/etc/c': 'ü' });
   });
 
-  it('makes the default working directory but runs setup at home', async () => {
+  it('leaves the default working directory to the new home, and runs setup at home', async () => {
     await prepare({ setup: ['first', 'second'], envs: { A: '1' } });
-    expect(box.directories).toEqual(['/home/user/workspace']);
+    expect(box.directories).toEqual([]);
     expect(box.commands).toMatchObject([
       { command: 'first', cwd: '/home/user', env: { A: '1' }, timeoutMs: 120_000 },
       { command: 'second', cwd: '/home/user', env: { A: '1' }, timeoutMs: 120_000 },

@@ -1,4 +1,5 @@
 import { type FilesInput, filesOf, sandboxFailed, sandboxTimedOut } from '@gatehouse/contracts';
+import { CWD_DEFAULT } from '../agents/agent-definition.js';
 import type { SandboxHandle } from '../drivers/sandbox.driver.js';
 import type { Envs } from '../envs/sealed-envs.js';
 import { driven } from './driver-failure.js';
@@ -13,7 +14,6 @@ export interface Preparation {
   readonly files: readonly FilesInput[];
   /** Where the agent works; null when its definition does not say. */
   readonly cwd: string | null;
-  readonly cwdDefault: string;
   readonly setup: readonly string[];
   readonly envs: Envs;
 }
@@ -22,11 +22,12 @@ export interface Preparation {
  * Makes a new box what its agent needs: files, working directory, then the setup commands in order.
  * @throws GatehouseError `sandbox_error` saying which setup command failed, never what it printed
  */
-export const prepareSandbox = async (handle: SandboxHandle, { files, cwd, cwdDefault, setup, envs }: Preparation, signal: AbortSignal): Promise<void> => {
+export const prepareSandbox = async (handle: SandboxHandle, { files, cwd, setup, envs }: Preparation, signal: AbortSignal): Promise<void> => {
   for (const [path, content] of laidOver(files)) {
     await unlessAborted(() => driven(handle.files.write(path, Buffer.from(content))), signal);
   }
-  await unlessAborted(() => driven(handle.files.mkdir(sandboxPath(cwd ?? cwdDefault))), signal);
+  // What every new home has need not be made.
+  if (cwd !== null && sandboxPath(cwd) !== CWD_DEFAULT) await unlessAborted(() => driven(handle.files.mkdir(sandboxPath(cwd))), signal);
   for (const [index, command] of setup.entries()) {
     const { exitCode, timedOut } = await driven(
       handle.exec({ command, cwd: cwd === null ? HOME : sandboxPath(cwd), env: envs, timeoutMs: SETUP_TIMEOUT_MS, capBytes: SETUP_OUTPUT_BYTES, signal }),

@@ -2,7 +2,6 @@ import { type CreatedSandbox, type CreateSandbox, GatehouseError, notFound, sand
 import type { Logger } from '@gatehouse/platform';
 import type { KeyRing } from '@gatehouse/sealing';
 import { Inject, Injectable } from '@nestjs/common';
-import { CWD_DEFAULT } from '../agents/agent-definition.js';
 import { type AgentForSandbox, AgentsStore } from '../agents/agents.store.js';
 import type { SandboxHandle } from '../drivers/sandbox.driver.js';
 import { agentPlace, openEnvs, sandboxPlace, sealEnvs } from '../envs/sealed-envs.js';
@@ -84,7 +83,6 @@ export class ProvisionSandbox {
     return {
       files: [sandbox.files, request.files ?? {}],
       cwd: sandbox.cwd,
-      cwdDefault: CWD_DEFAULT,
       setup: [...sandbox.setup, ...(request.setup ?? [])],
       envs: { ...ofAgent, ...request.envs },
     };

@@ -112,7 +112,9 @@ export class BoxStarter {
       readyFd: READY_FD,
     });
     await writeFile(paths.config, JSON.stringify(bundle));
-    await runtime.start({ slot, paths, image: disk.image, homeOwner: disk.uidBase + COMMAND_UID }, signal);
+    const started = runtime.start({ slot, paths, image: disk.image, homeOwner: disk.uidBase + COMMAND_UID }, signal);
+    disks.restock(limits.diskBytes); // there is nothing to do but wait
+    await started;
 
     const init = await identify(Number(await readFile(paths.pid, 'latin1')));
     if (!init) throw new Error('the container ended right after its start');

@@ -1,7 +1,7 @@
 import { constants } from 'node:os';
 import { posix } from 'node:path';
 import type { Readable } from 'node:stream';
-import { AgentClient, type AgentExecSpec } from '../agent-client.js';
+import { AgentClient, type AgentConfiguration, type AgentExecSpec } from '../agent-client.js';
 import type { AgentProcess } from '../agent-process.js';
 import { DriverError } from '../driver-error.js';
 import type { BoxRef, BoxStats, ExecOptions, ExecResult, ExitReason, ProcessSummary, RemoteProcess, SandboxFiles, SandboxHandle, SpawnOptions } from '../sandbox.driver.js';
@@ -11,6 +11,8 @@ import type { DriverLogger } from './options.js';
 import type { OciRuntime } from './runtime.js';
 
 const HOME = '/home/user';
+/** A sandbox that survived is idle: it answers at once, or it is lost. */
+const ADOPTION_TIMEOUT_MS = 1_000;
 const EXEC_TIMEOUT_MS = 60_000;
 const EXEC_CAP_BYTES = 10 * 1024 * 1024;
 
@@ -52,18 +54,13 @@ export class LocalBox implements SandboxHandle {
   }
 
   /** Sets the agent up (a fresh start only) and watches it from then on. */
-  async begin(configuration?: Parameters<AgentClient['configure']>[0]): Promise<void> {
-    // At once: the agent has only just begun, and each first question costs it some milliseconds.
-    [this.oomKillsSeen] = await Promise.all([
-      this.context.cgroups.oomKills(this.ref.slot),
-      this.watch(),
-      configuration ? this.client.configure(configuration) : this.client.health(1_000),
-    ]);
+  async begin(configuration?: AgentConfiguration): Promise<void> {
+    [this.oomKillsSeen] = await Promise.all([this.context.cgroups.oomKills(this.ref.slot), this.attend(configuration)]);
     this.begun = true;
   }
 
-  private async watch(): Promise<void> {
-    this.stopWatching = await this.client.watch(() => void this.vanished());
+  private async attend(configuration?: AgentConfiguration): Promise<void> {
+    this.stopWatching = await this.client.attend(configuration ?? {}, () => void this.vanished(), configuration ? undefined : ADOPTION_TIMEOUT_MS);
     // Given up meanwhile: nobody would stop it any more.
     if (this.ending) this.stopWatching();
   }

@@ -71,11 +71,21 @@ export class Disks {
     return { uidBase: meta.uidBase, image, home: null };
   }
 
+  /** To be called when there is time: what the next new disk of this size begins with is made ready. */
+  restock(sizeBytes: number): void {
+    if (this.quota) this.blanks.restock(sizeBytes);
+  }
+
+  /** Resolves when nothing is being written any more. */
+  async close(): Promise<void> {
+    await this.blanks.close();
+  }
+
   /** The sandbox must not be running. */
   async remove(sandboxId: string): Promise<void> {
     if (this.quota) await this.released(sandboxId);
     await rm(this.image(sandboxId), { force: true });
-    await rm(join(this.layout.homes, sandboxId), { recursive: true, force: true });
+    for (const home of [join(this.layout.homes, sandboxId), join(this.layout.homes, `${sandboxId}.tmp`)]) await rm(home, { recursive: true, force: true });
     await rm(this.metaPath(sandboxId), { force: true }); // last: until then the range is not free
     this.metas.delete(sandboxId);
   }
@@ -95,8 +105,13 @@ export class Disks {
   private async directory(sandboxId: string, { uidBase }: DiskMeta): Promise<string> {
     const home = join(this.layout.homes, sandboxId);
     if (await stat(home).then(() => true, () => false)) return home;
-    await mkdir(home, { mode: 0o700 });
-    await chown(home, uidBase + COMMAND_UID, uidBase + COMMAND_UID);
+    const work = `${home}.tmp`;
+    await rm(work, { recursive: true, force: true });
+    for (const directory of [work, join(work, 'workspace')]) {
+      await mkdir(directory, { mode: 0o700 });
+      await chown(directory, uidBase + COMMAND_UID, uidBase + COMMAND_UID);
+    }
+    await rename(work, home);
     return home;
   }
 

@@ -236,7 +236,7 @@ describe('a node of the local driver', () => {
       const fs = require('node:fs');
       const server = require('node:http').createServer((request, response) => {
         if (globalThis.silent) return;
-        if (request.url === '/v1/watch') return response.writeHead(200).flushHeaders();
+        if (request.url === '/v1/attend') return response.writeHead(200).flushHeaders();
         response.writeHead(200, { 'content-type': 'application/json' }).end('{}');
       });
       const flood = (socket, chunk) => { while (!socket.destroyed && socket.write(chunk)); socket.once('drain', () => flood(socket, chunk)); };

@@ -18,7 +18,7 @@ const START_SCRIPT = `
 log=$1 image=$2 disk=$3 owner=$4; shift 4
 if [ -n "$image" ]; then
   mount -o loop,nosuid,nodev,noatime,discard "$image" "$disk" 2>"$log" || exit 1
-  [ -d "$disk/home" ] || install -d -m 0700 -o "$owner" -g "$owner" "$disk/home" 2>"$log" || exit 1
+  [ -d "$disk/home" ] || install -d -m 0700 -o "$owner" -g "$owner" "$disk/home" "$disk/home/workspace" 2>"$log" || exit 1
 fi
 exec "$@"
 `;
