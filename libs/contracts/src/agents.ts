@@ -1,10 +1,11 @@
 import { isIP } from 'node:net';
+import { Nothing } from './health.js';
 import { type Page, PageQuery } from './pages.js';
 import { rpc, rpcContract } from './rpc/contract.js';
+import type { Coverage } from './vaults/vaults.js';
 import { FromPath, Optional, Required, Strict } from './validation/input-fields.js';
 import { type FilesInput, IsEnvMap, IsFilesMap } from './validation/maps.js';
-import { type Check, IsHttpUrl, IsInput, IsInteger, IsListOf, IsListOfInputs, IsOneOf, IsPath, IsSlug, IsText, IsTextList, IsUsd, Rule } from './validation/rules.js';
-import { isUuid } from './ids.js';
+import { type Check, IsHttpUrl, IsInput, IsInteger, IsListOf, IsListOfInputs, IsOneOf, IsPath, IsSlug, IsText, IsTextList, IsUsd, Rule, uuidV4Text } from './validation/rules.js';
 
 export const PERMISSION_MODES = ['default', 'acceptEdits', 'bypassPermissions', 'plan', 'dontAsk'] as const;
 export type PermissionMode = (typeof PERMISSION_MODES)[number];
@@ -27,8 +28,6 @@ const systemPrompt: Check = value => {
   if (append !== undefined && append !== null && (typeof append !== 'string' || append.length > 100_000)) return '.append must be a string of at most 100000 characters';
   return null;
 };
-
-const uuidV4: Check = value => (typeof value === 'string' && isUuid(value) && value[14] === '4' ? null : 'must be a version 4 uuid');
 
 /** A last label of digits makes it an address, as in a URL, and those have their own form. */
 const isHostPattern = (value: string): boolean => /^(\*\.)?([A-Za-z0-9_-]{1,63}\.)*(?!\d+\.?$)[A-Za-z0-9_-]{1,63}\.?$/.test(value);
@@ -167,7 +166,7 @@ export class PutAgent {
   mcpServers?: McpServer[];
 
   @Optional()
-  @IsListOf(50, uuidV4)
+  @IsListOf(50, uuidV4Text)
   vaultIds?: string[];
 
   @Optional()
@@ -240,6 +239,26 @@ export interface AgentVersion {
   readonly definition: AgentDefinition & { readonly envKeys: readonly string[] };
 }
 
+/** What a chat would find (spec 8.5), asked without one. */
+export class CheckCoverage extends AgentRef {
+  @Optional()
+  @IsListOf(50, uuidV4Text)
+  vaultIds?: string[];
+
+  @Optional({ trim: true, blank: 'absent' })
+  @IsText({ max: 255 })
+  externalUserId?: string;
+}
+
+/** An agent whose active version declares servers. */
+export interface AgentServers {
+  readonly id: string;
+  readonly name: string;
+  readonly slug: string;
+  readonly activeVersion: number;
+  readonly servers: readonly { readonly name: string; readonly url: string }[];
+}
+
 export const agentsRpc = rpcContract('sandbox', 'agents', {
   list: rpc(PageQuery).returns<Page<Agent>>().throws('validation_error'),
   get: rpc(AgentRef).returns<Agent>().throws('not_found'),
@@ -247,5 +266,9 @@ export const agentsRpc = rpcContract('sandbox', 'agents', {
   put: rpc(PutAgent).returns<{ agent: Agent; created: boolean }>().throws('validation_error').within(15_000).sealing('envs'),
   delete: rpc(AgentRef).returns<void>().throws('not_found').within(30_000),
   versions: rpc(ListAgentVersions).returns<Page<AgentVersion>>().throws('not_found', 'validation_error'),
+  /** Asks the vault service. */
+  coverage: rpc(CheckCoverage).returns<Coverage>().throws('not_found').within(10_000),
+  /** Of all agents that declare servers, by name. */
+  servers: rpc(Nothing).returns<readonly AgentServers[]>(),
   rollback: rpc(RollbackAgent).returns<Agent>().throws('not_found', 'conflict'),
 });

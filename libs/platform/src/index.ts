@@ -4,6 +4,7 @@ export * from './nest/database.module.js';
 export * from './nest/health.js';
 export * from './nest/nest-logger.js';
 export * from './nest/run-service.js';
+export * from './one-at-a-time.js';
 export * from './process.js';
 export * from './queues.js';
 export * from './redis.js';

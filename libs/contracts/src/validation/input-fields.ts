@@ -18,8 +18,8 @@ export interface InputField {
   readonly nil: 'absent' | 'kept' | 'refused';
   /** How a query text becomes a value. */
   fromText?: (text: string) => unknown;
-  /** `itemsMax`: it is a list of such objects; a longer one is refused unread. */
-  nested?: { readonly type: () => InputClass<object>; readonly itemsMax?: number };
+  /** How an object in it is read. `itemsMax`: it is a list of such objects; a longer one is refused unread. */
+  nested?: { readonly typeOf: (value: Readonly<Record<string, unknown>>) => InputClass<object>; readonly itemsMax?: number };
 }
 
 const fieldsOf = new WeakMap<object, InputField[]>();

@@ -90,17 +90,19 @@ const readFields = <T extends object>(type: InputClass<T>, valueOf: (field: Inpu
   return { instance, problems: found };
 };
 
-const readNested = ({ type, itemsMax }: NonNullable<InputField['nested']>, value: unknown, at: string): { value: unknown; problems: Problem[] } => {
-  if (itemsMax === undefined) return readObject(type(), value, at);
+type TypeOf = NonNullable<InputField['nested']>['typeOf'];
+
+const readNested = ({ typeOf, itemsMax }: NonNullable<InputField['nested']>, value: unknown, at: string): { value: unknown; problems: Problem[] } => {
+  if (itemsMax === undefined) return readObject(typeOf, value, at);
   // The rule beside the field says that it must be a list, and how long it may be.
   if (!Array.isArray(value) || value.length > itemsMax) return { value, problems: [] };
-  const items = value.map((item: unknown, index) => readObject(type(), item, `${at}[${index}]`));
+  const items = value.map((item: unknown, index) => readObject(typeOf, item, `${at}[${index}]`));
   return { value: items.map(item => item.value), problems: items.flatMap(item => item.problems) };
 };
 
-const readObject = (type: InputClass<object>, value: unknown, at: string): { value: unknown; problems: Problem[] } => {
+const readObject = (typeOf: TypeOf, value: unknown, at: string): { value: unknown; problems: Problem[] } => {
   if (!isObject(value)) return { value, problems: [{ missing: false, message: `${at} must be an object` }] };
-  const { instance, problems } = readFields(type, field => own(value, field.name), Object.keys(value), `${at}.`);
+  const { instance, problems } = readFields(typeOf(value), field => own(value, field.name), Object.keys(value), `${at}.`);
   return { value: instance, problems };
 };
 
