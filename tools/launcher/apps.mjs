@@ -12,7 +12,12 @@ import { cloneId, stateDir } from '../workspace.mjs';
 export function apps({ services, secrets, runtime, host, port }) {
   const common = { NODE_ENV: 'development', LOG_LEVEL: 'info', ...services, GATEHOUSE_TRANSPORT_KEY: secrets.GATEHOUSE_TRANSPORT_KEY };
   const specific = {
-    vault: {},
+    vault: {
+      VAULT_KEYS: secrets.VAULT_KEYS,
+      RUN_TOKEN_PUBLIC_KEYS: secrets.RUN_TOKEN_PUBLIC_KEYS,
+      // A developer's authorization server is on the same machine.
+      VAULT_ALLOW_PRIVATE_TOKEN_ENDPOINTS: 'true',
+    },
     budget: {},
     egress: {},
     sandbox: {

@@ -1,5 +1,5 @@
 import { type ChildProcess, execFile, spawn } from 'node:child_process';
-import { randomBytes, randomInt } from 'node:crypto';
+import { generateKeyPairSync, randomBytes, randomInt } from 'node:crypto';
 import { chmodSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -53,6 +53,9 @@ export const createSystem = (overrides: Readonly<Record<string, string>> = {}): 
     REDIS_NAMESPACE: namespace,
     GATEHOUSE_TRANSPORT_KEY: randomBytes(32).toString('base64'),
     SANDBOX_KEYS: `k1:${randomBytes(32).toString('base64')}`,
+    VAULT_KEYS: `k1:${randomBytes(32).toString('base64')}`,
+    VAULT_ALLOW_PRIVATE_TOKEN_ENDPOINTS: 'true',
+    ...runTokenKeys(),
     NODE_ID: namespace,
     SANDBOX_DRIVER: 'local',
     SANDBOX_DATA_DIR: dataDir,
@@ -107,6 +110,12 @@ export const createSystem = (overrides: Readonly<Record<string, string>> = {}): 
       remove();
     },
   };
+};
+
+/** The private one is for specs that sign tokens of runs themselves. */
+const runTokenKeys = (): { RUN_TOKEN_PRIVATE_KEY: string; RUN_TOKEN_PUBLIC_KEYS: string } => {
+  const { d = '', x = '' } = generateKeyPairSync('ed25519').privateKey.export({ format: 'jwk' });
+  return { RUN_TOKEN_PRIVATE_KEY: d, RUN_TOKEN_PUBLIC_KEYS: x };
 };
 
 /** Each node of a machine has host users of its own; ranges are wide enough that two tests hardly ever share one. */
