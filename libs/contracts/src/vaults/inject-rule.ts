@@ -11,6 +11,9 @@ const headerName = (value: unknown): string | null => {
   return FRAMING.has(value.toLowerCase()) ? 'must not be a header that frames the request' : null;
 };
 
+/** jsonb, where rules are kept, refuses halves of surrogate pairs. */
+const IsWellFormed = () => Rule('wellFormed', value => (/\p{Surrogate}/u.test(String(value)) ? 'must not contain unpaired surrogates' : null));
+
 export class HeaderInject {
   @Required({ blank: 'missing' })
   @IsOneOf(['header'])
@@ -24,6 +27,7 @@ export class HeaderInject {
   /** Kept with its blanks. */
   @Optional()
   @IsLine({ max: 200 })
+  @IsWellFormed()
   prefix?: string;
 }
 
@@ -34,6 +38,7 @@ export class QueryInject {
 
   @Required({ trim: true })
   @IsLine({ min: 1, max: 200 })
+  @IsWellFormed()
   param!: string;
 }
 
@@ -44,6 +49,7 @@ export class BasicInject {
 
   @Optional()
   @IsLine({ max: 200 })
+  @IsWellFormed()
   @Rule('noColon', value => (String(value).includes(':') ? 'must not contain a colon' : null))
   username?: string;
 }
