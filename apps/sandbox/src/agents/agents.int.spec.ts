@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
-import { type Agent, type Caller, uuidV4 } from '@gatehouse/contracts';
+import { type Agent, type Caller, type Coverage, notFound, type ResolveVaults, uuidV4 } from '@gatehouse/contracts';
 import type { Database } from '@gatehouse/database';
 import { expectError } from '@gatehouse/testing';
 import { agentPlace, openEnvs } from '../envs/sealed-envs.js';
@@ -125,8 +125,69 @@ describe('agents', () => {
       () => node.agents.delete(caller, { slug }),
       () => node.agents.versions(caller, { slug }),
       () => node.agents.rollback(caller, { slug, version: 1 }),
+      () => node.agents.coverage(caller, { slug }, call),
     ])
       expect((await expectError(attempt(), 'not_found')).message).toBe('Agent not found');
+  });
+
+  const LINEAR = { name: 'linear', url: 'https://mcp.linear.app/mcp' };
+  const NOTION = { name: 'notion', url: 'https://mcp.notion.com/mcp' };
+
+  it('tell which of them declare servers in their active version, by name and slug', async () => {
+    const caller = makeCaller();
+    await put(makeCaller(), 'of-another-team', { mcpServers: [LINEAR] });
+    await put(caller, 'silent');
+    const second = await put(caller, 'second', { name: 'Same', mcpServers: [NOTION, LINEAR] });
+    const first = await put(caller, 'first', { name: 'Same', mcpServers: [LINEAR] });
+    await put(caller, 'rolled', { name: 'Before', mcpServers: [NOTION] });
+    const rolled = await put(caller, 'rolled', { name: 'After' });
+    const told = (made: typeof first, changes: object = {}) => ({ id: made.agent.id, name: made.agent.name, slug: made.agent.slug, activeVersion: 1, servers: made.agent.mcpServers, ...changes });
+    expect(await node.agents.servers(caller)).toEqual([told(first), told(second)]);
+    await node.agents.rollback(caller, { slug: 'rolled', version: 1 });
+    expect(await node.agents.servers(caller)).toEqual([told(rolled, { name: 'Before', servers: [NOTION] }), told(first), told(second)]);
+    await node.agents.delete(caller, { slug: 'first' });
+    await put(caller, 'second');
+    expect((await node.agents.servers(caller)).map(({ slug }) => slug)).toEqual(['rolled']);
+  });
+
+  it('declare servers whatever characters their names and addresses are made of', async () => {
+    const caller = makeCaller();
+    const odd = { name: 'half \ud800 of a pair, \u{1f600} whole', url: 'https://h.example/\udfff' };
+    const { agent } = await put(caller, 'odd', { mcpServers: [odd] });
+    expect(agent.mcpServers).toEqual([odd]);
+    expect((await node.agents.servers(caller))[0]?.servers).toEqual([{ name: 'half \ufffd of a pair, \u{1f600} whole', url: 'https://h.example/\ufffd' }]);
+  });
+
+  it('ask the vaults for what the active version needs, in the name of the caller', async () => {
+    const asked: { caller: Caller; input: ResolveVaults }[] = [];
+    const coverage: Coverage = { ok: true, mode: 'warn', source: 'none', vaultIds: [], services: [], missing: [], warnings: [] };
+    const resolve = (asking: Caller, input: ResolveVaults): Promise<Coverage> => Promise.resolve(coverage).finally(() => asked.push({ caller: asking, input }));
+    const covering = makeNode(database, { vaults: { resolve } });
+    const caller = makeCaller();
+    const vaultIds = [uuidV4(), uuidV4()];
+    // Postgres can keep this definition, but not look into it.
+    await put(caller, 'covered', { systemPrompt: 'nul \0', mcpServers: [NOTION, LINEAR], vaultIds });
+    await put(caller, 'covered', {});
+    await covering.agents.rollback(caller, { slug: 'covered', version: 1 });
+
+    const own = { agentVaultIds: vaultIds, servers: [NOTION, LINEAR] };
+    for (const given of [{}, { vaultIds: [] }, { vaultIds: [vaultIds[1] ?? '', vaultIds[1] ?? ''], externalUserId: 'u1' }]) {
+      expect(await covering.agents.coverage(caller, { slug: 'covered', ...given }, call)).toBe(coverage);
+      expect(asked.pop()).toStrictEqual({ caller, input: { ...given, ...own } });
+    }
+    await covering.agents.rollback(caller, { slug: 'covered', version: 2 });
+    await covering.agents.coverage(caller, { slug: 'covered' }, call);
+    expect(asked.pop()).toStrictEqual({ caller, input: { agentVaultIds: [], servers: [] } });
+    await expectError(covering.agents.coverage(makeCaller(), { slug: 'covered' }, call), 'not_found');
+    expect(asked).toEqual([]);
+  });
+
+  it('say what the vaults say when those refuse', async () => {
+    const refusing = makeNode(database, { vaults: { resolve: () => Promise.reject(notFound('Vault')) } });
+    const caller = makeCaller();
+    await put(caller, 'refused');
+    expect((await expectError(refusing.agents.coverage(caller, { slug: 'refused', vaultIds: [uuidV4()] }, call), 'not_found')).message).toBe('Vault not found');
+    await expectError(node.agents.coverage(caller, { slug: 'refused' }, call), 'internal_error');
   });
 
   it('take their sandboxes, threads and versions with them, and start again at version 1', async () => {

@@ -1,9 +1,12 @@
 import {
   type Agent,
   type AgentRef,
+  type AgentServers,
   agentsRpc,
   type AgentVersion,
   type Caller,
+  type CheckCoverage,
+  type Coverage,
   GatehouseError,
   isAgentSlug,
   type ListAgentVersions,
@@ -14,9 +17,11 @@ import {
   type PutAgent,
   type RollbackAgent,
   type RpcCall,
+  type RpcClient,
   type RpcHandlers,
+  vaultsRpc,
 } from '@gatehouse/contracts';
-import { RpcService } from '@gatehouse/rpc';
+import { InjectRpc, RpcService } from '@gatehouse/rpc';
 import type { KeyRing } from '@gatehouse/sealing';
 import { Inject } from '@nestjs/common';
 import { agentPlace, sealEnvs } from '../envs/sealed-envs.js';
@@ -46,6 +51,7 @@ export class AgentsService implements RpcHandlers<typeof agentsRpc> {
     private readonly removals: RemoveSandboxes,
     @Inject(ENV_KEYS) private readonly envKeys: KeyRing,
     @Inject(INSTALLATION) private readonly installation: Installation,
+    @InjectRpc(vaultsRpc) private readonly vaults: Pick<RpcClient<typeof vaultsRpc>, 'resolve'>,
   ) {}
 
   /** Newest first. */
@@ -94,6 +100,31 @@ export class AgentsService implements RpcHandlers<typeof agentsRpc> {
     const rows = await this.agents.versions(teamId, slug, cursors.decode(cursor), limit + 1);
     if (rows === null) throw notFound('Agent');
     return pageOfWhole(rows, limit, agentVersionView, ({ version }) => cursors.encode(version));
+  }
+
+  /** What a chat with the active version would find in the vaults (spec 8.5). Nothing is stored or started. */
+  async coverage(caller: Caller, { slug, vaultIds, externalUserId }: CheckCoverage, { signal }: Pick<RpcCall, 'signal'>): Promise<Coverage> {
+    mustBeSlug(slug);
+    // The whole definition, for two of its fields: Postgres cannot look into one that has a NUL somewhere.
+    const agent = await this.agents.find(caller.teamId, slug);
+    if (agent === null) throw notFound('Agent');
+    const { vaultIds: agentVaultIds, mcpServers } = agent.definition;
+    return this.vaults.resolve(
+      caller,
+      {
+        // Given and empty is not the same as absent: it ends the search.
+        ...(vaultIds === undefined ? {} : { vaultIds }),
+        ...(externalUserId === undefined ? {} : { externalUserId }),
+        agentVaultIds: [...agentVaultIds],
+        servers: [...mcpServers],
+      },
+      { signal },
+    );
+  }
+
+  /** Agents whose active version declares servers, by name, then slug. */
+  servers({ teamId }: Caller): Promise<readonly AgentServers[]> {
+    return this.agents.servers(teamId);
   }
 
   /** Activates an older version; makes none. */

@@ -41,6 +41,16 @@ export interface AgentVersionRow {
 /** Of a page: `definition` is null once the definitions before it have filled the page. */
 export type Paged<Row> = Omit<Row, 'definition'> & { readonly definition: KeptDefinition | null };
 
+/** An agent whose active version declares servers. */
+export interface AgentServersRow {
+  readonly id: string;
+  readonly name: string;
+  readonly slug: string;
+  readonly activeVersion: number;
+  readonly servers: readonly Server[];
+}
+type Server = KeptDefinition['mcpServers'][number];
+
 export interface NextVersion {
   readonly definition: KeptDefinition;
   readonly envKeys: readonly string[];
@@ -84,6 +94,14 @@ export class AgentsStore {
     return row?.exists === true;
   }
 
+  /** Of active versions that declare any, by name, then slug. No definition is read. */
+  servers(teamId: string): Promise<AgentServersRow[]> {
+    return this.database.$queryRaw<AgentServersRow[]>`
+      SELECT agents.id, versions.name, agents.slug, versions.version AS "activeVersion", versions.servers
+      FROM ${WITH_ACTIVE_VERSION} WHERE agents.team_id = ${teamId}::uuid AND versions.servers <> '[]'::jsonb
+      ORDER BY versions.name COLLATE "C", agents.slug COLLATE "C"`;
+  }
+
   /** The active version with its sealed values. */
   async findForSandbox(teamId: string, slug: string): Promise<AgentForSandbox | null> {
     const [row] = await this.database.$queryRaw<AgentForSandbox[]>`
@@ -108,8 +126,9 @@ export class AgentsStore {
       const envs = await sealEnvs(agent.id, agent.version);
       const text = JSON.stringify(definition);
       await transaction.$executeRaw`
-        INSERT INTO sandbox.agent_versions (agent_id, version, name, definition, definition_bytes, env_keys, envs, key_id, created_at)
-        VALUES (${agent.id}::uuid, ${agent.version}, ${definition.name}, ${text}::json, ${Buffer.byteLength(text)}, ${[...envKeys]}::text[],
+        INSERT INTO sandbox.agent_versions (agent_id, version, name, definition, definition_bytes, servers, env_keys, envs, key_id, created_at)
+        VALUES (${agent.id}::uuid, ${agent.version}, ${definition.name}, ${text}::json, ${Buffer.byteLength(text)},
+          ${JSON.stringify(definition.mcpServers.map(storableServer))}::jsonb, ${[...envKeys]}::text[],
           ${envs === null ? null : JSON.stringify(envs)}::jsonb, ${keyId}::uuid, clock_timestamp())`;
       return { ...agent, slug, definition, envKeys };
     });
@@ -163,6 +182,10 @@ export class AgentsStore {
     });
   }
 }
+
+/** The definition keeps texts of any characters; jsonb refuses halves of surrogate pairs. */
+const storableServer = ({ name, url }: Server): Server => ({ name: wellFormed(name), url: wellFormed(url) });
+const wellFormed = (text: string): string => text.replace(/\p{Surrogate}/gu, '\ufffd');
 
 const findIn = async (database: Database | Transaction, teamId: string, slug: string): Promise<AgentRow | null> => {
   const [row] = await database.$queryRaw<AgentRow[]>`SELECT ${COLUMNS} FROM ${WITH_ACTIVE_VERSION} WHERE agents.team_id = ${teamId}::uuid AND agents.slug = ${slug}`;

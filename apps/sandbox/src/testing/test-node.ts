@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import { type Caller, CreateSandbox, DEFAULT_MODELS, modelNames, parseInput, PutAgent, type RpcCall, uuidV4 } from '@gatehouse/contracts';
+import { type Caller, CreateSandbox, DEFAULT_MODELS, modelNames, parseInput, PutAgent, type RpcCall, type RpcClient, unavailable, uuidV4, type vaultsRpc } from '@gatehouse/contracts';
 import { type Database, openDatabase } from '@gatehouse/database';
 import { createLogger } from '@gatehouse/platform';
 import { parseKeyRing } from '@gatehouse/sealing';
@@ -66,10 +66,14 @@ export const testKeyRing = (): ReturnType<typeof parseKeyRing> => parseKeyRing(`
 interface NodeOptions {
   readonly nodeId?: string;
   readonly keyRing?: ReturnType<typeof testKeyRing>;
+  readonly vaults?: VaultsClient;
 }
 
+type VaultsClient = Pick<RpcClient<typeof vaultsRpc>, 'resolve'>;
+const noVaults: VaultsClient = { resolve: () => Promise.reject(unavailable()) };
+
 /** The services of one node around a driver, put together as the module does. */
-export const assembleNode = <Driver extends SandboxDriver>(database: Database, driver: Driver, { nodeId = `node-${uuidV4()}`, keyRing = testKeyRing() }: NodeOptions = {}) => {
+export const assembleNode = <Driver extends SandboxDriver>(database: Database, driver: Driver, { nodeId = `node-${uuidV4()}`, keyRing = testKeyRing(), vaults = noVaults }: NodeOptions = {}) => {
   const timers = new ManualTimers();
   const logger = createLogger({ service: 'sandbox', instance: nodeId, level: 'fatal' });
   const agentsStore = new AgentsStore(database);
@@ -79,7 +83,7 @@ export const assembleNode = <Driver extends SandboxDriver>(database: Database, d
   const removals = new RemoveSandboxes(boxes, rows, nodeId, logger);
   const provisioning = new ProvisionSandbox(agentsStore, sandboxesStore, rows, boxes, nodeId, keyRing, logger);
   const held = new HeldSandboxes(sandboxesStore, boxes, nodeId);
-  const agents = new AgentsService(agentsStore, removals, keyRing, INSTALLATION);
+  const agents = new AgentsService(agentsStore, removals, keyRing, INSTALLATION, vaults);
   const sandboxes = new SandboxesService(agentsStore, sandboxesStore, rows, provisioning, held, removals, new RunningCommands({ nodeMax: 512, teamMax: 512 }), keyRing);
   const reconciling = new ReconcileNode(driver, boxes, rows, removals, logger);
   return { nodeId, keyRing, timers, driver, agentsStore, rows, boxes, provisioning, agents, sandboxes, reconciling };
