@@ -1,5 +1,5 @@
 import { Controller, Delete, Get, HttpCode, Post, Put, Res } from '@nestjs/common';
-import { type Agent, AgentRef, agentsRpc, type AgentVersion, type Caller as CallerType, ListAgentVersions, PageQuery, PutAgent, RollbackAgent, type RpcClient } from '@gatehouse/contracts';
+import { type Agent, AgentRef, agentsRpc, type AgentVersion, type Caller as CallerType, CheckCoverage, type Coverage, ListAgentVersions, PageQuery, PutAgent, RollbackAgent, type RpcClient } from '@gatehouse/contracts';
 import { InjectRpc } from '@gatehouse/rpc';
 import type { FastifyReply } from 'fastify';
 import { Caller, Input } from '../edge/input.decorator.js';
@@ -51,5 +51,13 @@ export class AgentsController {
   @Requires('agents:write')
   rollback(@Caller() caller: CallerType, @Input(RollbackAgent) input: RollbackAgent): Promise<Agent> {
     return this.agents.rollback(caller, input);
+  }
+
+  /** What a chat would find in the vaults. Nothing is stored or started. */
+  @Post(':slug/coverage')
+  @HttpCode(200)
+  @Requires('agents:read', 'vaults:read')
+  coverage(@Caller() caller: CallerType, @Input(CheckCoverage) input: CheckCoverage): Promise<Coverage> {
+    return this.agents.coverage(caller, input);
   }
 }
