@@ -55,7 +55,7 @@ async function start() {
     step('Sandbox runtime found', sandboxRuntimeEnv),
     step('Built', build),
   ]);
-  writeRuntimeEnv(services);
+  writeRuntimeEnv({ ...services, GATEHOUSE_TRANSPORT_KEY: secrets.GATEHOUSE_TRANSPORT_KEY });
   makeSandboxRunDir();
 
   await step('Gatehouse is up', () => startApps(apps({ services, secrets, runtime, host, port })));

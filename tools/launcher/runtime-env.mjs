@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { writeEnvFile } from '../env-file.mjs';
 import { stateDir } from '../workspace.mjs';
 
-/** Where the running development services are, for commands beside them. Gone when they are stopped. */
+/** Where the running development services are and what protects their transport, for commands beside them. Gone when they are stopped. */
 export const runtimeEnvFile = join(stateDir, 'runtime.env');
 
 /** @param {Record<string, string>} services */

@@ -12,3 +12,10 @@ export const COVERAGE_MODE = Symbol('CoverageMode');
 export const SUGGESTIONS = Symbol('Suggestions');
 /** The `RefreshTokens` that asks token endpoints. */
 export const REFRESH_TOKENS = Symbol('RefreshTokens');
+/** Where jobs are queued: a {@link JobsPlace}. */
+export const JOBS = Symbol('Jobs');
+
+export interface JobsPlace {
+  readonly redisUrl: string;
+  readonly namespace: string;
+}

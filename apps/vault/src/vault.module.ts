@@ -12,7 +12,9 @@ import { RefreshCredential, type RefreshTokens } from './releases/refresh-creden
 import { ReleaseStore } from './releases/release.store.js';
 import { ReleasesService } from './releases/releases.service.js';
 import { Touches } from './releases/touches.js';
-import { COVERAGE_MODE, KEY_RING, LOGGER, REFRESH_TOKENS, RUN_TOKENS, SUGGESTIONS } from './tokens.js';
+import { KeyRotationService } from './rotation/key-rotation.service.js';
+import { KeyRotationStore } from './rotation/key-rotation.store.js';
+import { COVERAGE_MODE, JOBS, type JobsPlace, KEY_RING, LOGGER, REFRESH_TOKENS, RUN_TOKENS, SUGGESTIONS } from './tokens.js';
 import { VaultsService } from './vaults/vaults.service.js';
 import { VaultsStore } from './vaults/vaults.store.js';
 
@@ -25,16 +27,17 @@ export class VaultModule {
     return {
       module: VaultModule,
       imports: [DatabaseModule.forRoot({ url: config.DATABASE_URL, applicationName: instance, connectionsMax: config.DATABASE_CONNECTIONS_MAX, logger })],
-      controllers: [VaultsService, CredentialsService, ReleasesService, VaultHealth],
+      controllers: [VaultsService, CredentialsService, ReleasesService, KeyRotationService, VaultHealth],
       providers: [
         { provide: LOGGER, useValue: logger },
         { provide: KEY_RING, useValue: config.VAULT_KEY_RING },
         { provide: RUN_TOKENS, useValue: new RunTokenVerifier(config.RUN_TOKEN_PUBLIC_KEYS) },
         { provide: COVERAGE_MODE, useValue: config.VAULT_COVERAGE_MODE },
         { provide: SUGGESTIONS, useValue: suggestionsOf(config) },
+        { provide: JOBS, useValue: { redisUrl: config.REDIS_URL, namespace: config.REDIS_NAMESPACE } satisfies JobsPlace },
         { provide: REFRESH_TOKENS, useValue: refresh },
         { provide: READINESS, inject: [DATABASE], useFactory: (database: Database): Readiness => ({ instance, probe: () => pingDatabase(database) }) },
-        ...[VaultsStore, CredentialsStore, CredentialViews, ReleaseStore, RefreshCredential, Touches],
+        ...[VaultsStore, CredentialsStore, CredentialViews, ReleaseStore, RefreshCredential, Touches, KeyRotationStore],
         { provide: AuditLog, inject: [DATABASE], useFactory: (database: Database) => AuditLog.open(database, logger, { days: config.VAULT_AUDIT_DAYS }) },
       ],
     };

@@ -33,6 +33,30 @@ describe('job queues', () => {
     expect(new Set(done).size).toBe(101);
   });
 
+  test('only one job of a name waits or runs; the next may come after it', async () => {
+    const own = options();
+    const queue = opened(openQueue(greet, own));
+    expect(await queue.latest()).toBeNull();
+    for (let repeat = 0; repeat < 5; repeat++) await queue.add({ name: 'a' }, { onlyOne: 'greeting' });
+    expect(await queue.latest()).toMatchObject({ state: 'waiting' });
+    const done: string[] = [];
+    opened(openWorker(greet, async ({ name }, { progress }) => { await progress({ greeted: name }); done.push(name); }, own));
+    await eventually(async () => expect(await queue.latest()).toEqual({ state: 'done', progress: { greeted: 'a' }, error: null }));
+    expect(done).toEqual(['a']);
+    await queue.add({ name: 'b' }, { onlyOne: 'greeting' });
+    await eventually(async () => expect(await queue.latest()).toEqual({ state: 'done', progress: { greeted: 'b' }, error: null }));
+    expect(done).toEqual(['a', 'b']);
+  });
+
+  test('a job that failed for good says why', async () => {
+    const own = options();
+    const once = jobContract('greetings.fail', Greeting, { attempts: 1 });
+    opened(openWorker(once, () => Promise.reject(new Error('nobody there')), own));
+    const queue = opened(openQueue(once, own));
+    await queue.add({ name: 'x' });
+    await eventually(async () => expect(await queue.latest()).toMatchObject({ state: 'failed', error: 'nobody there' }));
+  });
+
   test('a failing job is tried again', async () => {
     const own = options();
     const attempts: number[] = [];

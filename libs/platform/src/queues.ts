@@ -24,9 +24,26 @@ const KEPT = { removeOnComplete: { count: 1_000, age: 24 * 3_600 }, removeOnFail
 
 const connect = (url: string): Redis => new Redis(url, { maxRetriesPerRequest: null, retryStrategy: attempt => Math.min(50 * 2 ** Math.min(attempt, 5), 1_000) });
 
+export interface AddJobOptions {
+  /** A repeat while a job of this id is known changes nothing, also after it is done. */
+  readonly jobId?: string;
+  /** A repeat while a job of this name waits or runs changes nothing. */
+  readonly onlyOne?: string;
+  readonly delayMs?: number;
+}
+
+export interface JobState {
+  readonly state: 'waiting' | 'running' | 'done' | 'failed';
+  /** What the job told last; it is whatever its worker gave. */
+  readonly progress: unknown;
+  /** Why it failed, or failed last while it waits for another attempt. */
+  readonly error: string | null;
+}
+
 export interface JobQueue<Input extends object> {
-  /** Enqueues once per `jobId`: a repeat while the first is known changes nothing. */
-  add(input: Input, options?: { jobId?: string; delayMs?: number }): Promise<void>;
+  add(input: Input, options?: AddJobOptions): Promise<void>;
+  /** The job that runs, else one that waits, else the last that ended; null when there was none. */
+  latest(): Promise<JobState | null>;
   close(): Promise<void>;
 }
 
@@ -35,8 +52,21 @@ export const openQueue = <Input extends object>(contract: JobContract<Input>, { 
   const queue = new Queue(contract.queue, { connection, prefix: `${namespace}:jobs`, defaultJobOptions: { attempts: contract.attempts, backoff: { type: 'exponential', delay: 500 }, ...KEPT } });
   queue.on('error', err => logger.warn({ err, queue: contract.queue }, 'queue connection failed'));
   return {
-    add: async (input, { jobId, delayMs } = {}) => {
-      await queue.add(contract.queue, parseInput(contract.input, input), { ...(jobId === undefined ? {} : { jobId }), ...(delayMs === undefined ? {} : { delay: delayMs }) });
+    add: async (input, { jobId, onlyOne, delayMs } = {}) => {
+      await queue.add(contract.queue, parseInput(contract.input, input), {
+        ...(jobId !== undefined && { jobId }),
+        ...(onlyOne !== undefined && { deduplication: { id: onlyOne } }),
+        ...(delayMs !== undefined && { delay: delayMs }),
+      });
+    },
+    latest: async () => {
+      const [running] = await queue.getJobs(['active'], 0, 0);
+      if (running !== undefined) return stateOf(running, 'running');
+      const [waiting] = await queue.getJobs(['waiting', 'delayed', 'prioritized'], 0, 0);
+      if (waiting !== undefined) return stateOf(waiting, 'waiting');
+      const [done, failed] = await Promise.all([queue.getJobs(['completed'], 0, 0), queue.getJobs(['failed'], 0, 0)]);
+      const [last] = [...done, ...failed].sort((a, b) => (b.finishedOn ?? 0) - (a.finishedOn ?? 0));
+      return last === undefined ? null : stateOf(last, done.includes(last) ? 'done' : 'failed');
     },
     close: async () => {
       await queue.close();
@@ -45,23 +75,26 @@ export const openQueue = <Input extends object>(contract: JobContract<Input>, { 
   };
 };
 
+const stateOf = (job: Job, state: JobState['state']): JobState => ({ state, progress: job.progress, error: job.failedReason ?? null });
+
 export interface JobContext {
   readonly attempt: number;
   /** Shown to whoever watches the queue; any JSON value. */
   progress(value: object | number): Promise<void>;
 }
 
-/** Runs the jobs of a queue. A job whose process dies is taken up again by another within 30 s. */
+/** Runs the jobs of a queue. A job whose process dies is taken up again by another, or by the next, within twice `leaseMs`. */
 export const openWorker = <Input extends object>(
   contract: JobContract<Input>,
   work: (input: Input, context: JobContext) => Promise<void>,
-  { redisUrl, logger, namespace = 'gatehouse', concurrency = 4 }: QueueOptions & { readonly concurrency?: number },
+  { redisUrl, logger, namespace = 'gatehouse', concurrency = 4, leaseMs = 15_000 }: QueueOptions & { readonly concurrency?: number; readonly leaseMs?: number },
 ): { close(): Promise<void> } => {
   const connection = connect(redisUrl);
   const worker = new Worker(
     contract.queue,
     async (job: Job) => work(parseInput(contract.input, job.data), { attempt: job.attemptsMade + 1, progress: async value => job.updateProgress(value) }),
-    { connection, prefix: `${namespace}:jobs`, concurrency },
+    // A process that dies under a job is no fault of the job.
+    { connection, prefix: `${namespace}:jobs`, concurrency, lockDuration: leaseMs, stalledInterval: leaseMs, maxStalledCount: 100 },
   );
   worker.on('error', err => logger.warn({ err, queue: contract.queue }, 'worker connection failed'));
   worker.on('failed', (job, err) => logger.error({ err, queue: contract.queue, jobId: job?.id, attempt: job?.attemptsMade }, 'job failed'));

@@ -7,6 +7,7 @@ import { advanceEpoch } from '../keys/key-epochs.js';
 import { apiKeyHint, generateApiKey, hashApiKey } from '../keys/api-key.js';
 import { keyView } from '../keys/key-view.js';
 import { KeysStore } from '../keys/keys.store.js';
+import { addVaultCommands } from './vault-commands.js';
 
 const REDIS_DEADLINE_MS = 3_000;
 
@@ -130,5 +131,6 @@ export const buildProgram = (environment: NodeJS.ProcessEnv, out: Writable): Com
       }),
     );
 
+  addVaultCommands(program, environment, out);
   return program;
 };
