@@ -10,6 +10,8 @@ import { testServices } from './services.js';
 
 const root = fileURLToPath(new URL('../../../', import.meta.url));
 const START_DEADLINE_MS = 20_000;
+/** Some commands watch a job to its end. */
+const CLI_DEADLINE_MS = 90_000;
 const STOP_DEADLINE_MS = 20_000;
 
 export type AppName = 'gateway' | 'vault' | 'budget' | 'sandbox' | 'egress';
@@ -82,7 +84,7 @@ export const createSystem = (overrides: Readonly<Record<string, string>> = {}): 
     return { ...app, kill };
   };
   const cli = async (...args: string[]): Promise<string> => {
-    const { stdout } = await promisify(execFile)(process.execPath, [join(root, 'apps/gateway/dist/cli/main.js'), ...args], { env: { ...process.env, ...environment }, timeout: START_DEADLINE_MS });
+    const { stdout } = await promisify(execFile)(process.execPath, [join(root, 'apps/gateway/dist/cli/main.js'), ...args], { env: { ...process.env, ...environment }, timeout: CLI_DEADLINE_MS });
     return stdout;
   };
   return {

@@ -1,4 +1,4 @@
-import { type Caller, type KeyRotation, keyRotationRpc, type RpcClient, uuidV7 } from '@gatehouse/contracts';
+import { type Caller, GatehouseError, type KeyRotation, keyRotationRpc, type RpcClient, uuidV7 } from '@gatehouse/contracts';
 import { commonConfig, createLogger, readConfig } from '@gatehouse/platform';
 import { RedisBus, RpcClients } from '@gatehouse/rpc';
 import type { Command } from 'commander';
@@ -8,6 +8,8 @@ import type { Writable } from 'node:stream';
 const LOOK_AGAIN_MS = 500;
 /** Lines for a log that nobody watches live. */
 const TELL_EVERY_MS = 10_000;
+/** How long the vault service may be away before nobody waits for it. */
+const PATIENCE_MS = 60_000;
 const NOBODY = '00000000-0000-0000-0000-000000000000';
 
 type Rotation = RpcClient<typeof keyRotationRpc>;
@@ -56,7 +58,7 @@ export const addVaultCommands = (program: Command, environment: NodeJS.ProcessEn
             told = performance.now();
           }
           await delay(LOOK_AGAIN_MS);
-          status = await rotation.status(caller, {});
+          status = await patiently(() => rotation.status(caller, {}));
         }
         if (out.isTTY && !json) out.write('\r\u001b[K');
         out.write(json ? `${JSON.stringify(status)}\n` : `${progressLine(status)}\n${keyLines(status)}`);
@@ -64,6 +66,19 @@ export const addVaultCommands = (program: Command, environment: NodeJS.ProcessEn
         if (status.unreadable > 0) throw new Error(`${status.unreadable} secrets could not be read: their key is not in VAULT_KEYS, or they are damaged. Put the missing key behind the others and run this again.`);
       }),
     );
+};
+
+/** A vault process may be restarted meanwhile: the rotation outlives it, and so does watching. */
+const patiently = async (ask: () => Promise<KeyRotation>): Promise<KeyRotation> => {
+  const end = performance.now() + PATIENCE_MS;
+  for (;;) {
+    try {
+      return await ask();
+    } catch (error) {
+      if (!(error instanceof GatehouseError) || error.status !== 503 || performance.now() > end) throw error;
+    }
+    await delay(LOOK_AGAIN_MS);
+  }
 };
 
 const others = ({ secretsByKey, currentKeyId }: KeyRotation): number => Object.entries(secretsByKey).reduce((sum, [key, count]) => sum + (key === currentKeyId ? 0 : count), 0);
