@@ -57,7 +57,6 @@ describe('auth is refused', () => {
     [{ type: 'bearer', token: '' }, 'validation_error', 'auth.token must not be empty'],
     [{ type: 'bearer', token: ' \t ' }, 'validation_error', 'auth.token must not be empty'],
     [{ type: 'bearer', token: 7 }, 'validation_error', 'auth.token must be a string'],
-    [{ type: 'bearer', token: `${LONGEST}x` }, 'validation_error', 'auth.token must have at most 16384 characters'],
     [{ type: 'bearer', token: 'a\0b' }, 'validation_error', 'auth.token must not contain NUL'],
     [{ type: 'bearer', token: 'a\r\nX-Other: b' }, 'validation_error', 'auth.token must not contain control characters'],
 
@@ -75,11 +74,9 @@ describe('auth is refused', () => {
     [{ type: 'oauth', ...ENDPOINT, tokenEndpointAuth: 'client_secret_post', clientSecret: ' ' }, 'validation_error', 'auth.type oauth with client_secret_post needs clientSecret'],
     [{ type: 'oauth', ...ENDPOINT, tokenEndpointAuth: 'private_key_jwt', clientSecret: 's' }, 'validation_error', 'auth.tokenEndpointAuth must be one of none, client_secret_basic, client_secret_post'],
     [{ type: 'oauth', accessToken: 7 }, 'validation_error', 'auth.accessToken must be a string'],
-    [{ type: 'oauth', accessToken: `${LONGEST}x` }, 'validation_error', 'auth.accessToken must have at most 16384 characters'],
     [{ type: 'oauth', accessToken: 'a\nb' }, 'validation_error', 'auth.accessToken must not contain control characters'],
     [{ type: 'oauth', accessToken: 'a', tokenType: 'a\nb' }, 'validation_error', 'auth.tokenType must not contain control characters'],
     [{ type: 'oauth', accessToken: 'a', scope: 'a\0' }, 'validation_error', 'auth.scope must not contain NUL'],
-    [{ type: 'oauth', accessToken: 'a', resource: `${LONGEST}x` }, 'validation_error', 'auth.resource must have at most 16384 characters'],
     [{ type: 'oauth', ...ENDPOINT, tokenEndpoint: 'ftp://t.example/' }, 'validation_error', 'auth.tokenEndpoint must be an http or https URL'],
     [{ type: 'oauth', ...ENDPOINT, tokenEndpoint: 'https://u:p@t.example/' }, 'validation_error', 'auth.tokenEndpoint must not contain user info'],
     [{ type: 'oauth', ...ENDPOINT, tokenEndpoint: 7 }, 'validation_error', 'auth.tokenEndpoint must be a string'],
@@ -92,6 +89,15 @@ describe('auth is refused', () => {
     [{ type: 'oauth', accessToken: 'a', clientId: 7, expiresAt: 'soon' }, 'validation_error', `auth.clientId must be a string; ${DATE}`],
   ])('%j', (auth, code, message) => {
     expect(() => read(auth)).toThrow(expect.objectContaining({ code, message }));
+  });
+
+  test.each(['accessToken', 'refreshToken', 'clientId', 'clientSecret', 'tokenType', 'scope', 'resource'])('%s that is too long', name => {
+    expect(() => read({ type: 'oauth', ...ENDPOINT, [name]: `${LONGEST}x` })).toThrow(expect.objectContaining({ code: 'validation_error', message: `auth.${name} must have at most 16384 characters` }));
+    expect(read({ type: 'oauth', ...ENDPOINT, [name]: LONGEST }).auth).toHaveProperty(name, LONGEST);
+  });
+
+  test('token that is too long', () => {
+    expect(() => read({ type: 'bearer', token: `${LONGEST}x` })).toThrow(expect.objectContaining({ code: 'validation_error', message: 'auth.token must have at most 16384 characters' }));
   });
 
   test('a message never repeats what was sent', () => {

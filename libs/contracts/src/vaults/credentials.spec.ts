@@ -27,7 +27,6 @@ describe('a new credential', () => {
     [{ ...WHOLE, serverUrl: '' }, 'invalid_request', 'serverUrl is required'],
     [{ ...WHOLE, serverUrl: '  ' }, 'invalid_request', 'serverUrl is required'],
     [{ ...WHOLE, serverUrl: 7 }, 'validation_error', 'serverUrl must be a string'],
-    [{ ...WHOLE, serverUrl: `https://h/${'x'.repeat(2_039)}` }, 'validation_error', 'serverUrl must have at most 2048 characters'],
     [{ ...WHOLE, serverUrl: 'https://planted:secret@h/' }, 'validation_error', 'serverUrl must not contain user info'],
     [{ ...WHOLE, name: 'x'.repeat(201) }, 'validation_error', 'name must have at most 200 characters'],
     [{ ...WHOLE, name: 7 }, 'validation_error', 'name must be a string'],
@@ -44,6 +43,7 @@ describe('a new credential', () => {
   test('its address may have as many characters as the limit, blanks around it aside', () => {
     const serverUrl = `https://h/${'x'.repeat(2_038)}`;
     expect(create({ ...WHOLE, serverUrl: `  ${serverUrl}  ` }).serverUrl).toBe(serverUrl);
+    expect(() => create({ ...WHOLE, serverUrl: `${serverUrl}x` })).toThrow(expect.objectContaining({ code: 'validation_error', message: 'serverUrl must have at most 2048 characters' }));
   });
 });
 
