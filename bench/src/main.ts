@@ -2,11 +2,13 @@ import { testServices } from '@gatehouse/testing';
 import { edgeBench } from './edge.bench.js';
 import { printRpcBench } from './rpc-table.js';
 import { sandboxBench } from './sandbox.bench.js';
+import { vaultBench } from './vault.bench.js';
 
 const BENCHMARKS: Readonly<Record<string, () => Promise<void>>> = {
   rpc: async () => printRpcBench(testServices().redisUrl),
   edge: edgeBench,
   sandbox: sandboxBench,
+  vault: vaultBench,
 };
 
 // npm run bench [-- name…]: all of them, or those named.
