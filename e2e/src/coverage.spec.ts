@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto';
-import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import { afterAll, beforeAll, describe, expect, jest, test } from '@jest/globals';
 import { type AppName, type AppProcess, createSystem, type System } from '@gatehouse/testing';
 
 interface Answer {
@@ -8,6 +8,9 @@ interface Answer {
   readonly headers: Headers;
 }
 type Call = (method: string, path: string, body?: unknown) => Promise<Answer>;
+
+// Keys are made by a process of the command line, which takes its time on a busy machine.
+jest.setTimeout(30_000);
 
 let system: System;
 let processes: Record<AppName, AppProcess>;
@@ -245,7 +248,7 @@ describe('refusals', () => {
     expectFailure(noAgents as Answer, 'forbidden', 403, 'Missing scope: agents:read');
     expectFailure(neither as Answer, 'forbidden', 403, 'Missing scope: agents:read, vaults:read');
     expectFailure(both as Answer, 'validation_error', 400, 'vaultIds must be an array');
-  }, 30_000);
+  });
 });
 
 /** These replace processes, so they come last. */
@@ -259,7 +262,7 @@ describe('modes', () => {
     // `off`: not checked, so nothing is known to be missing.
     expect(body).toEqual({ ...(mode === 'off' ? { ok: true, services: [], missing: [] } : ALL_MISSING), mode, source: 'none', vaultIds: [], warnings: [] });
     expectFailure(await agent.check({ vaultIds: [randomUUID()] }), 'not_found', 404, 'Vault not found');
-  }, 30_000);
+  });
 
   test('any other does not start', async () => {
     await expect(system.start('vault', { VAULT_COVERAGE_MODE: 'lax' })).rejects.toThrow('VAULT_COVERAGE_MODE');
@@ -277,7 +280,7 @@ describe('modes', () => {
     expect((await plain('GET', agent.path)).status).toBe(200);
     processes.vault = await system.start('vault');
     expect((await agent.check()).status).toBe(200);
-  }, 30_000);
+  });
 
   test('without a sandbox service a vault is not shown in full for now, and is listed and changed all the same', async () => {
     const vaultId = await (await agentOf(plain)).vault();
@@ -291,5 +294,5 @@ describe('modes', () => {
     expect((await plain('PATCH', path, { name: 'changed' })).status).toBe(200);
     processes.sandbox = await system.start('sandbox');
     expect((await plain('GET', path)).body).toMatchObject({ name: 'changed' });
-  }, 30_000);
+  });
 });

@@ -1,5 +1,5 @@
 import { randomBytes, randomUUID } from 'node:crypto';
-import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import { afterAll, beforeAll, describe, expect, jest, test } from '@jest/globals';
 import { type AppName, type AppProcess, createSystem, type System } from '@gatehouse/testing';
 
 interface Answer {
@@ -23,6 +23,9 @@ interface Vault {
   readonly updatedAt: string;
   readonly credentials: readonly Credential[];
 }
+
+// Keys are made by a process of the command line, which takes its time on a busy machine.
+jest.setTimeout(30_000);
 
 let system: System;
 let processes: Record<AppName, AppProcess>;
@@ -368,8 +371,7 @@ describe('an archived vault', () => {
 
 describe('the default vault', () => {
   test('is one of a team, until it is archived or another is chosen', async () => {
-    const call = await makeTeam();
-    const other = await makeTeam();
+    const [call, other] = await Promise.all([makeTeam(), makeTeam()]);
     const [a, b, theirs] = [await makeVault(call), await makeVault(call), await makeVault(other)];
     const defaults = async (): Promise<string[]> => (await listVaults(call)).filter(({ isDefault }) => isDefault).map(({ id }) => id);
     const choose = async (id: string): Promise<Answer> => call('POST', `${VAULTS}/${id}/set-default`, { anything: 1 });
@@ -751,7 +753,17 @@ describe('order of checks', () => {
   });
 });
 
+/** Over two processes: what only one of them remembers holds nothing. */
 describe('many at once', () => {
+  let second: AppProcess;
+  beforeAll(async () => {
+    second = await system.start('vault');
+  }, 30_000);
+  afterAll(async () => {
+    expect(second.log.join('\n')).not.toContain('planted-secret');
+    await second.stop();
+  }, 30_000);
+
   test('a vault takes 20 of 200 credentials', async () => {
     const { id } = await makeVault();
     const answers = await parallel(200, async index => addCredential(id, `https://h${index}.example/`));
