@@ -21,12 +21,12 @@ import {
   type RpcHandlers,
   vaultsRpc,
 } from '@gatehouse/contracts';
+import { OneAtATime } from '@gatehouse/platform';
 import { InjectRpc, RpcService } from '@gatehouse/rpc';
 import type { KeyRing } from '@gatehouse/sealing';
 import { Inject } from '@nestjs/common';
 import { agentPlace, sealEnvs } from '../envs/sealed-envs.js';
 import type { Installation } from '../installation.js';
-import { OneAtATime } from '../one-at-a-time.js';
 import { highestFirst, newestFirst } from '../pages/page-cursors.js';
 import { pageOfWhole } from '../pages/page-of.js';
 import { RemoveSandboxes } from '../sandboxes/remove-sandboxes.js';

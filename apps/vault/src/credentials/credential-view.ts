@@ -49,7 +49,7 @@ export class CredentialViews {
 
 export const authView = (auth: CredentialAuth): CredentialAuthView => {
   if (auth.type === 'bearer') return { type: 'bearer', hasToken: true };
-  const { accessToken, refreshToken, clientId, clientSecret, tokenEndpoint, tokenEndpointAuth = null, tokenType = null, expiresAt, scope = null, resource = null } = auth;
+  const { accessToken, refreshToken, clientId, clientSecret, tokenEndpoint, tokenEndpointAuth = refreshToken === undefined ? null : 'none', tokenType = null, expiresAt, scope = null, resource = null } = auth;
   return {
     type: 'oauth',
     hasAccessToken: accessToken !== undefined,

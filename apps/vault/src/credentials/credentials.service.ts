@@ -50,7 +50,7 @@ export class CredentialsService implements RpcHandlers<typeof credentialsRpc> {
   }
 
   async update(caller: Caller, { vaultId: givenVaultId, credentialId: givenId, name, serverUrl, auth, inject, metadata }: UpdateCredential): Promise<Credential> {
-    const [vaultId, id] = [vaultIdOf(givenVaultId), credentialIdOf(givenId)];
+    const { vaultId, id } = await this.idsOf(caller.teamId, givenVaultId, givenId);
     const change = async (row: CredentialRow, others: OtherCredentials): Promise<CredentialChange> => {
       if (serverUrl !== undefined) await mustBeSameAddress(serverUrl, row, others);
       return { name, serverUrl, inject: inject === null ? DEFAULT_INJECT : inject, metadata, secret: auth && (await this.resealed(row, auth)) };
@@ -64,8 +64,8 @@ export class CredentialsService implements RpcHandlers<typeof credentialsRpc> {
 
   /** Archives, or with `force` removes what is archived. */
   async delete(caller: Caller, { vaultId: givenVaultId, credentialId: givenId, force }: DeleteCredential): Promise<void> {
-    const [vaultId, id] = [vaultIdOf(givenVaultId), credentialIdOf(givenId)];
     const { teamId } = caller;
+    const { vaultId, id } = await this.idsOf(teamId, givenVaultId, givenId);
     if (force === 'true') {
       const outcome = await this.credentials.remove(teamId, vaultId, id, apiEvent(caller, 'credential.deleted', vaultId, id));
       if (outcome === 'active') throw new GatehouseError('conflict', 'Credential must be archived before it is deleted');
@@ -78,6 +78,13 @@ export class CredentialsService implements RpcHandlers<typeof credentialsRpc> {
   private async resealed(row: CredentialRow, auth: NonNullable<UpdateCredential['auth']>): Promise<NonNullable<CredentialChange['secret']>> {
     const secretVersion = row.secretVersion + 1;
     return { authType: auth.type, secretVersion, envelope: await sealSecret(this.keyRing, { ...row, secretVersion }, auth) };
+  }
+
+  /** What cannot be an id is a thing that does not exist; of the two the vault comes first. */
+  private async idsOf(teamId: string, vaultId: string, credentialId: string): Promise<{ vaultId: string; id: string }> {
+    const vault = vaultIdOf(vaultId);
+    if (!isUuid(credentialId)) throw await this.missing(teamId, vault);
+    return { vaultId: vault, id: credentialId.toLowerCase() };
   }
 
   private async missing(teamId: string, vaultId: string): Promise<GatehouseError> {
@@ -103,10 +110,5 @@ const addressOf = (serverUrl: string): { serverUrlNormalized: string; hostPatter
 /** What cannot be an id is a thing that does not exist. */
 const vaultIdOf = (id: string): string => {
   if (!isUuid(id)) throw notFound('Vault');
-  return id.toLowerCase();
-};
-
-const credentialIdOf = (id: string): string => {
-  if (!isUuid(id)) throw notFound('Credential');
   return id.toLowerCase();
 };

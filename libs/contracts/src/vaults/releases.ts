@@ -43,6 +43,6 @@ export type ReleasedCredential =
 /** The only way a secret leaves the vault. For the egress and the model loop. */
 export const releasesRpc = rpcContract('vault', 'releases', {
   /** May wait for a token endpoint. @throws `unauthorized` when the run token does not hold */
-  release: rpc(ReleaseCredential).returns<ReleasedCredential>().throws('unauthorized').within(20_000).sealing('runToken').sealingResult(),
-  report: rpc(ReportCredential).returns<void>().throws('unauthorized').sealing('runToken'),
+  release: rpc(ReleaseCredential).returns<ReleasedCredential>().throws('unauthorized').within(20_000).sealingResult(),
+  report: rpc(ReportCredential).returns<void>().throws('unauthorized'),
 });

@@ -63,5 +63,6 @@ const hostProblem = (host: string): string | null => {
   return getPublicSuffix(parent, { allowPrivateDomains: true, validateHostname: false }) === parent ? 'must not have a wildcard over a public suffix' : null;
 };
 
-/** Where clouds answer with their own credentials: 169.254.0.0/16, fe80::/10, and the first written as IPv6. */
-const isLinkLocal = (host: string): boolean => /^169\.254\.\d+\.\d+$/.test(host) || /^\[fe[89ab][0-9a-f]:/.test(host) || /^\[(::ffff:|::|64:ff9b::)a9fe:[0-9a-f]{1,4}\]$/.test(host);
+/** Where clouds answer with their own credentials: 169.254.0.0/16, fe80::/10, and the first inside IPv6 (mapped, translated, NAT64, 6to4). */
+const isLinkLocal = (host: string): boolean =>
+  /^169\.254\.\d+\.\d+$/.test(host) || /^\[fe[89ab][0-9a-f]:/.test(host) || /^\[(::ffff:|::ffff:0:|::|64:ff9b::)a9fe:[0-9a-f]{1,4}\]$/.test(host) || /^\[2002:a9fe:/.test(host);
