@@ -206,14 +206,12 @@ describe('a refresh', () => {
   });
 
   test('does not undo a change that was made meanwhile', async () => {
-    let on: TestVault;
-    let one: Awaited<ReturnType<typeof held>>;
     const { refresh } = endpoint(async () => {
       await on.credentials.update(one.caller, { vaultId: one.vaultId, credentialId: one.id, auth: bearer('changed') });
       return { accessToken: 'late' };
     });
-    on = open({ refresh });
-    one = await held(oauth(), on);
+    const on: TestVault = open({ refresh });
+    const one: Awaited<ReturnType<typeof held>> = await held(oauth(), on);
     expect(await release(on, one)).toMatchObject({ outcome: 'refused' });
     expect(await release(on, one)).toMatchObject({ outcome: 'released', secret: 'changed' });
   });
