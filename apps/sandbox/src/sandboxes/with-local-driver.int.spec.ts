@@ -74,7 +74,8 @@ describe('sandboxes in real containers', () => {
   });
 
   it('leave nothing on the machine', async () => {
-    await eventually(() => expectNothingLeft(local));
+    await driver.close();
+    expectNothingLeft(local);
     expect(await node.rows.removals()).toEqual([]);
   });
 });

@@ -1,4 +1,3 @@
-import { existsSync } from 'node:fs';
 import { open, rename, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { runTool } from './run-tool.js';
@@ -11,37 +10,15 @@ const TOOL_TIMEOUT_MS = 30_000;
  */
 export class BlankImages {
   private readonly making = new Map<number, Promise<string>>();
-  private readonly sparing = new Map<number, Promise<void>>();
 
   constructor(private readonly directory: string) {}
 
   /** An empty file system of that size appears at `path`, whole or not at all. */
   async copyTo(path: string, sizeBytes: number): Promise<void> {
-    await rename(this.spare(sizeBytes), path).catch(() => this.copy(path, sizeBytes)); // there is none
-  }
-
-  /** Lets one copy lie ready, so that the next disk need not wait for it. */
-  restock(sizeBytes: number): void {
-    if (this.sparing.has(sizeBytes) || existsSync(this.spare(sizeBytes))) return;
-    // A disk that cannot be made is told to the start that needs it.
-    const made = this.copy(this.spare(sizeBytes), sizeBytes).catch(() => undefined).finally(() => this.sparing.delete(sizeBytes));
-    this.sparing.set(sizeBytes, made);
-  }
-
-  /** Resolves when nothing is being made any more. */
-  async close(): Promise<void> {
-    await Promise.all(this.sparing.values());
-  }
-
-  private async copy(path: string, sizeBytes: number): Promise<void> {
     const temporary = `${path}.tmp`;
     await rm(temporary, { force: true });
     await runTool('cp', ['--sparse=always', '--reflink=auto', await this.blank(sizeBytes), temporary], TOOL_TIMEOUT_MS);
     await rename(temporary, path);
-  }
-
-  private spare(sizeBytes: number): string {
-    return join(this.directory, `spare-${sizeBytes}`);
   }
 
   private blank(sizeBytes: number): Promise<string> {

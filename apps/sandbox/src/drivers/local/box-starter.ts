@@ -2,14 +2,15 @@ import { readFile, writeFile } from 'node:fs/promises';
 import { DriverError } from '../driver-error.js';
 import type { SandboxSpec } from '../sandbox.driver.js';
 import { AgentSocket } from './agent-socket.js';
+import { type Berth, Berths } from './berths.js';
 import { LocalBox } from './box.js';
-import { loadMeta, makeBoxDirectories, saveMeta } from './box-files.js';
+import { loadMeta, saveMeta } from './box-files.js';
 import { makeBundle } from './bundle.js';
 import type { Cgroups } from './cgroups.js';
 import { cgroupVersion } from './cgroups.js';
-import { COMMAND_UID, type Disks } from './disks.js';
+import type { Disks } from './disks.js';
 import { bootId, identify, isAlive, killAndWait, type ProcessIdentity } from './host-process.js';
-import { newSlot, type BoxMeta, type Layout } from './layout.js';
+import type { BoxMeta, Layout } from './layout.js';
 import type { DriverLogger } from './options.js';
 import { READY_FD, type OciRuntime } from './runtime.js';
 import { seccompProfile } from './seccomp-profile.js';
@@ -40,20 +41,30 @@ export class BoxStarter {
   private readonly resisting = new Map<string, string>();
   private readonly seccomp = seccompProfile();
   private readonly sweeping: SweepContext;
+  private readonly berths: Berths;
 
   constructor(private readonly parts: StarterParts) {
     this.sweeping = parts;
+    this.berths = new Berths({ ...parts, claim: slot => void this.ownSlots.add(slot), sweep: slot => this.sweep(slot) });
+  }
+
+  /** Lets go of what was prepared for starts that will not come. */
+  close(): Promise<void> {
+    return this.berths.close();
   }
 
   /** Either a box that answers or nothing at all. */
   async start(spec: SandboxSpec, signal: AbortSignal): Promise<LocalBox> {
-    const slot = newSlot();
-    this.ownSlots.add(slot);
     const deadline = AbortSignal.timeout(this.parts.startTimeoutMs);
+    let berth: Berth | undefined;
     try {
-      return await this.bringUp(spec, slot, AbortSignal.any([signal, deadline]));
+      const agentRuntimeDir = await this.parts.prepared;
+      berth = await this.berths.take(spec.sandboxId, spec.limits.diskBytes);
+      return await this.bringUp(spec, berth, agentRuntimeDir, AbortSignal.any([signal, deadline]));
     } catch (error) {
-      await this.sweep(slot).catch((err: unknown) => this.parts.log.error({ slot, err }, 'a failed start could not be cleared away'));
+      await berth?.start.cancel();
+      const slot = berth?.slot;
+      if (slot !== undefined) await this.sweep(slot).catch((err: unknown) => this.parts.log.error({ slot, err }, 'a failed start could not be cleared away'));
       signal.throwIfAborted();
       if (error instanceof DriverError) throw error;
       throw deadline.aborted ? new DriverError('timed-out', 'The sandbox did not start in time', error) : new DriverError('failed', 'The sandbox did not start', error);
@@ -90,14 +101,10 @@ export class BoxStarter {
     return [...this.resisting.values()].includes(sandboxId);
   }
 
-  private async bringUp(spec: SandboxSpec, slot: string, signal: AbortSignal): Promise<LocalBox> {
-    const { layout, cgroups, runtime, disks, nodeId, prepared } = this.parts;
+  private async bringUp(spec: SandboxSpec, { slot, paths, disk, start }: Berth, agentRuntimeDir: string, signal: AbortSignal): Promise<LocalBox> {
+    const { cgroups, nodeId } = this.parts;
     const { sandboxId, generation, template, limits } = spec;
-    const agentRuntimeDir = await prepared;
-    const paths = layout.box(slot);
-    const disk = await disks.acquire(sandboxId, limits.diskBytes);
     const meta: BoxMeta = { sandboxId, slot, generation, template, limits, nodeId, uidBase: disk.uidBase, bootId };
-    await makeBoxDirectories(paths, disk.uidBase);
     await saveMeta(paths, meta);
     const bundle = makeBundle({
       template: this.parts.templates.find(template),
@@ -112,8 +119,8 @@ export class BoxStarter {
       readyFd: READY_FD,
     });
     await writeFile(paths.config, JSON.stringify(bundle));
-    const started = runtime.start({ slot, paths, image: disk.image, homeOwner: disk.uidBase + COMMAND_UID }, signal);
-    disks.restock(limits.diskBytes); // there is nothing to do but wait
+    const started = start.go(signal);
+    this.berths.stock(limits.diskBytes); // there is nothing to do but wait
     await started;
 
     const init = await identify(Number(await readFile(paths.pid, 'latin1')));

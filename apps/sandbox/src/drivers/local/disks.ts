@@ -15,6 +15,8 @@ const CHECK_TIMEOUT_MS = 60_000;
 /** Exit codes of e2fsck(8) that leave a sound file system: nothing was wrong, or all of it was corrected. */
 const SOUND = [0, 1];
 export const COMMAND_UID = 1000;
+/** In the names of disks that are nobody's yet; sandbox ids have no dot. */
+const NEW_DISK = '.new.img';
 
 /** A home ready to be given to a container. */
 export interface Disk {
@@ -23,6 +25,12 @@ export interface Disk {
   /** An ext4 image to be mounted, or null when `home` is a plain directory. */
   image: string | null;
   home: string | null;
+}
+
+/** A new disk that is nobody's yet. */
+export interface NewDisk extends Disk {
+  image: string;
+  sizeBytes: number;
 }
 
 interface DiskMeta {
@@ -38,6 +46,8 @@ interface DiskMeta {
  */
 export class Disks {
   private readonly metas = new Map<string, DiskMeta>();
+  /** First ids of disks that are nobody's yet. */
+  private readonly reserved = new Set<number>();
   private readonly blanks: BlankImages;
   readonly quota = existsSync('/dev/loop-control');
 
@@ -52,8 +62,42 @@ export class Disks {
   async open(): Promise<void> {
     for (const directory of [this.layout.disks, this.layout.homes]) await mkdir(directory, { recursive: true, mode: 0o711 });
     for (const name of await readdir(this.layout.disks)) {
-      if (name.endsWith('.json')) this.metas.set(basename(name, '.json'), JSON.parse(await readFile(join(this.layout.disks, name), 'utf8')) as DiskMeta);
+      if (name.includes(NEW_DISK)) await rm(join(this.layout.disks, name)); // whose it was to be nobody knows any more
+      else if (name.endsWith('.json')) this.metas.set(basename(name, '.json'), JSON.parse(await readFile(join(this.layout.disks, name), 'utf8')) as DiskMeta);
     }
+  }
+
+  has(sandboxId: string): boolean {
+    return this.metas.has(sandboxId);
+  }
+
+  /** An empty disk, for `adopt` or `discard`. `name` names it until then. */
+  async make(name: string, sizeBytes: number): Promise<NewDisk> {
+    const uidBase = this.freeUidBase();
+    this.reserved.add(uidBase);
+    const image = join(this.layout.disks, `${name}${NEW_DISK}`);
+    try {
+      await this.blanks.copyTo(image, sizeBytes);
+      return { uidBase, image, home: null, sizeBytes };
+    } catch (error) {
+      this.reserved.delete(uidBase);
+      throw error;
+    }
+  }
+
+  /** The new disk becomes that of a sandbox that has none. A mount does not mind its new name. */
+  async adopt({ uidBase, image, sizeBytes }: NewDisk, sandboxId: string): Promise<void> {
+    const meta = { uidBase, sizeBytes, bootId };
+    this.metas.set(sandboxId, meta);
+    this.reserved.delete(uidBase);
+    await this.saveMeta(sandboxId, meta);
+    await rename(image, this.image(sandboxId));
+  }
+
+  async discard({ uidBase, image }: NewDisk): Promise<void> {
+    await this.released(image);
+    await rm(image, { force: true });
+    this.reserved.delete(uidBase);
   }
 
   /** The disk of a sandbox that is about to start, made when it has none. */
@@ -62,7 +106,7 @@ export class Disks {
     const meta = existing ?? { uidBase: this.freeUidBase(), sizeBytes, bootId };
     this.metas.set(sandboxId, meta); // at once: the range is taken
     const image = this.image(sandboxId);
-    if (this.quota) await this.released(sandboxId);
+    if (this.quota) await this.released(image);
     if (existing && existing.bootId !== bootId && existsSync(image)) await runTool('e2fsck', ['-f', '-p', image], CHECK_TIMEOUT_MS, SOUND);
     meta.bootId = bootId;
     await this.saveMeta(sandboxId, meta);
@@ -71,19 +115,9 @@ export class Disks {
     return { uidBase: meta.uidBase, image, home: null };
   }
 
-  /** To be called when there is time: what the next new disk of this size begins with is made ready. */
-  restock(sizeBytes: number): void {
-    if (this.quota) this.blanks.restock(sizeBytes);
-  }
-
-  /** Resolves when nothing is being written any more. */
-  async close(): Promise<void> {
-    await this.blanks.close();
-  }
-
   /** The sandbox must not be running. */
   async remove(sandboxId: string): Promise<void> {
-    if (this.quota) await this.released(sandboxId);
+    if (this.quota) await this.released(this.image(sandboxId));
     await rm(this.image(sandboxId), { force: true });
     for (const home of [join(this.layout.homes, sandboxId), join(this.layout.homes, `${sandboxId}.tmp`)]) await rm(home, { recursive: true, force: true });
     await rm(this.metaPath(sandboxId), { force: true }); // last: until then the range is not free
@@ -94,9 +128,9 @@ export class Disks {
    * Waits until no loop device holds the image. The kernel lets go a moment after the last process of the sandbox is
    * gone; mounting or deleting before that would corrupt the file system or leak its space.
    */
-  private async released(sandboxId: string): Promise<void> {
+  private async released(image: string): Promise<void> {
     const deadline = performance.now() + RELEASE_TIMEOUT_MS;
-    while (await isBackingFile(this.image(sandboxId))) {
+    while (await isBackingFile(image)) {
       if (performance.now() > deadline) throw new DriverError('unavailable', 'The disk of the sandbox is still in use');
       await delay(2);
     }
@@ -116,7 +150,7 @@ export class Disks {
   }
 
   private freeUidBase(): number {
-    const taken = new Set([...this.metas.values()].map(meta => meta.uidBase));
+    const taken = new Set([...this.reserved, ...[...this.metas.values()].map(meta => meta.uidBase)]);
     for (let base = this.uidBase; base <= HOST_IDS_END; base += IDS_PER_SANDBOX) if (!taken.has(base)) return base;
     throw new DriverError('no-capacity', 'No ids are left on this node');
   }

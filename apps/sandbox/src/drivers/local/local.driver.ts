@@ -155,7 +155,7 @@ export class LocalDriver implements SandboxDriver {
     for (const { box } of this.creating.values()) await box.catch(() => undefined); // its own caller is told
     for (const box of this.boxes.values()) box.release();
     this.boxes.clear();
-    await this.disks.close();
+    await this.starter.close();
     await this.sweeping.cgroups.removeEmptyTree();
     await this.lock.release();
   }

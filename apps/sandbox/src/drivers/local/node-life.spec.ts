@@ -84,7 +84,7 @@ describe('a node of the local driver', () => {
 
     const driver = await open();
     const report = await driver.reconcile();
-    expect(report.swept).toEqual([]);
+    expect(report.swept).toEqual([expect.any(String)]); // what was prepared ahead of the next start
     expect(report.adopted.map(({ sandboxId }) => sandboxId).sort()).toEqual(['a', 'b']);
     const box = await driver.attach(ref);
     if (!box) throw new Error('the sandbox was not adopted');
@@ -128,7 +128,8 @@ describe('a node of the local driver', () => {
     const driver = await open();
     const report = await driver.reconcile();
     expect(report.adopted).toEqual([]);
-    expect(report.swept.sort()).toEqual([dead?.slot, forgotten?.slot].sort());
+    expect(report.swept).toEqual(expect.arrayContaining([dead?.slot, forgotten?.slot]));
+    expect(report.swept).toHaveLength(3); // and what was prepared ahead of the next start
     expectNothingLeft(node);
   }, 30_000);
 
@@ -196,6 +197,31 @@ describe('a node of the local driver', () => {
     await clear(driver);
   }, 20_000);
 
+  test('has one start prepared ahead, of the size last asked for, which ends with the service however that ends', async () => {
+    const driver = await open();
+    await driver.create(spec('small'));
+    await eventually(() => expect(node.leftovers().loopDevices).toHaveLength(2));
+    const large = { ...spec('large'), limits: { ...spec('large').limits, diskBytes: 128 * MIB } };
+    await driver.create(large);
+    await eventually(() => expect(node.leftovers()).toMatchObject({ boxes: { length: 3 }, loopDevices: { length: 3 } }));
+    const disks = () => readdirSync(join(node.options.dataDir, 'disks')).filter(name => name.includes('.new.'));
+    await eventually(() => expect(disks()).toHaveLength(1));
+    // The one that lies ready is taken: it is mounted already, and its disk gets the name of its sandbox.
+    const [ready = ''] = disks();
+    const next = await driver.create({ ...large, sandboxId: 'next' });
+    expect(next.ref.slot).toBe(ready.split('.')[0]);
+    expect((await next.exec({ command: 'df --output=size -B 1M ~ | tail -1' })).stdout.toString().trim()).toMatch(/^1[12]\d$/);
+    await next.destroy();
+    await clear(driver);
+    expect(disks()).toEqual([]);
+
+    const { process, said } = await startProcess(`await driver.create({ sandboxId: 'a', generation: 1, template: 'host', limits: LIMITS, env: {} }); say('made');`);
+    await said.next();
+    await process.crash();
+    // Nobody gives it the word any more; it goes by itself, before any reconciliation.
+    await eventually(() => expect(node.leftovers().loopDevices).toHaveLength(1));
+  }, 30_000);
+
   test('tells why a sandbox ended', async () => {
     const driver = await open();
     const box = await driver.create(spec('killed'));
@@ -205,8 +231,9 @@ describe('a node of the local driver', () => {
     await killAndWait(meta, 5_000);
     await expect(running).rejects.toMatchObject({ kind: 'unavailable' });
     expect(await exited).toBe('crashed');
-    expectNothingLeft(node);
     expect(await driver.attach(box.ref)).toBeNull();
+    await driver.close();
+    expectNothingLeft(node);
   }, 20_000);
 
   test('starts no more than it may, and refuses the rest', async () => {
@@ -260,6 +287,7 @@ describe('a node of the local driver', () => {
       await expect(box.exec({ command: 'true' })).rejects.toMatchObject({ name: 'DriverError', kind });
       expect(await exited).toBe('lost');
       expect(process.memoryUsage().rss - before).toBeLessThan(64 * MIB);
+      await driver.close();
       expectNothingLeft(node);
     }, 20_000);
 
@@ -269,6 +297,7 @@ describe('a node of the local driver', () => {
       writeFileSync(join(agentDir, 'agent.cjs'), 'setInterval(() => undefined, 1000);');
       const driver = await open({ agentDir, startTimeoutMs: 1_000 });
       await expect(driver.create(spec('sleeper'))).rejects.toMatchObject({ kind: 'timed-out' });
+      await driver.close();
       expectNothingLeft(node);
     }, 20_000);
 
@@ -278,6 +307,7 @@ describe('a node of the local driver', () => {
       writeFileSync(join(agentDir, 'agent.cjs'), 'process.exit(3);');
       const driver = await open({ agentDir });
       await expect(driver.create(spec('quitter'))).rejects.toMatchObject({ kind: 'failed' });
+      await driver.close();
       expectNothingLeft(node);
     }, 20_000);
   });

@@ -12,7 +12,8 @@ export const STARTER_MARK = 'GATEHOUSE_STARTER';
 
 /**
  * Runs in a mount namespace of its own: the disk image is mounted there and nowhere else, so the host's table never changes
- * and nothing needs unmounting. When this ends only the container holds the mount, and with it the loop device.
+ * and nothing needs unmounting. When this ends only the container holds the mount, and with it the loop device. Then it says so and waits
+ * for a word; without one, because whoever was to give it has died, it ends.
  */
 const START_SCRIPT = `
 log=$1 image=$2 disk=$3 owner=$4; shift 4
@@ -20,7 +21,9 @@ if [ -n "$image" ]; then
   mount -o loop,nosuid,nodev,noatime,discard "$image" "$disk" 2>"$log" || exit 1
   [ -d "$disk/home" ] || install -d -m 0700 -o "$owner" -g "$owner" "$disk/home" "$disk/home/workspace" 2>"$log" || exit 1
 fi
-exec "$@"
+echo mounted
+read -r word && [ "$word" = go ] || exit 1
+exec "$@" </dev/null >/dev/null
 `;
 
 export interface StartInput {
@@ -40,34 +43,18 @@ export class OciRuntime {
     private readonly nodeId: string,
   ) {}
 
-  /** Resolves when the agent inside says it is ready. @throws with the end of the runtime's log, or the signal's reason */
-  async start(input: StartInput, signal: AbortSignal): Promise<void> {
-    signal.throwIfAborted();
+  /** Mounts the disk at once and runs the container when it is told to; its bundle need not be there before. */
+  prepare(input: StartInput): PendingStart {
     const { slot, paths } = input;
     const run = ['--root', this.root, '--log', paths.runtimeLog, 'run', '--detach', '--bundle', paths.bundle, '--pid-file', paths.pid, '--preserve-fds', '1', slot];
     const script = ['sh', '-c', START_SCRIPT, 'sh', paths.runtimeLog, input.image ?? '', paths.disk, String(input.homeOwner), this.path, ...run];
     const starter = spawn('unshare', ['--mount', '--propagation', 'slave', ...script], {
       cwd: '/',
       env: { ...TOOL_ENV, [STARTER_MARK]: this.nodeId },
-      stdio: ['ignore', 'ignore', 'ignore', 'pipe'],
+      stdio: ['pipe', 'pipe', 'ignore', 'pipe'],
       detached: true,
     });
-    const ready = starter.stdio[READY_FD] as Readable;
-    const abort = () => {
-      killGroup(starter);
-      ready.destroy(); // the starter may be done and only the agent late
-    };
-    signal.addEventListener('abort', abort);
-    try {
-      await Promise.all([succeeded(starter), oneByte(ready)]);
-    } catch (error) {
-      killGroup(starter);
-      signal.throwIfAborted();
-      throw new Error(`start failed: ${await tail(paths.runtimeLog)}`, { cause: error });
-    } finally {
-      signal.removeEventListener('abort', abort);
-      ready.destroy();
-    }
+    return new PendingStart(starter, paths.runtimeLog);
   }
 
   /** Plain first: forced, some versions poll for 100 ms. */
@@ -88,6 +75,62 @@ export class OciRuntime {
   }
 }
 
+/** A start that has begun and waits for the word. */
+export class PendingStart {
+  /** Resolves when the disk is mounted, and so may be renamed. */
+  readonly mounted: Promise<void>;
+  private readonly succeeded: Promise<void>;
+  private readonly saidReady: Promise<void>;
+  private readonly ready: Readable;
+
+  constructor(
+    private readonly starter: ChildProcess,
+    private readonly log: string,
+  ) {
+    this.ready = starter.stdio[READY_FD] as Readable;
+    this.succeeded = succeeded(starter);
+    this.saidReady = oneByte(this.ready, 'the agent ended before it was ready');
+    this.mounted = oneByte(starter.stdout as Readable, 'the disk could not be mounted').catch(async (cause: unknown) => {
+      throw new Error(`start failed: ${await tail(log)}`, { cause });
+    });
+    for (const early of [this.mounted, this.succeeded, this.saidReady]) early.catch(() => undefined); // told by `go`
+    starter.stdin?.on('error', () => undefined); // it has ended, which `succeeded` tells
+  }
+
+  /** It gave up by itself; there is no use in waiting. */
+  get hasEnded(): boolean {
+    return this.starter.exitCode !== null || this.starter.signalCode !== null;
+  }
+
+  /** Resolves when the agent inside says it is ready. @throws with the end of the runtime's log, or the signal's reason */
+  async go(signal: AbortSignal): Promise<void> {
+    signal.throwIfAborted();
+    const abort = () => {
+      killGroup(this.starter);
+      this.ready.destroy(); // the starter may be done and only the agent late
+    };
+    signal.addEventListener('abort', abort);
+    this.starter.stdin?.end('go\n');
+    try {
+      await Promise.all([this.succeeded, this.saidReady]);
+    } catch (error) {
+      killGroup(this.starter);
+      signal.throwIfAborted();
+      throw new Error(`start failed: ${await tail(this.log)}`, { cause: error });
+    } finally {
+      signal.removeEventListener('abort', abort);
+      this.ready.destroy();
+    }
+  }
+
+  /** Resolves when nothing of it runs any more. */
+  async cancel(): Promise<void> {
+    killGroup(this.starter);
+    await this.succeeded.catch(() => undefined);
+    this.ready.destroy();
+  }
+}
+
 function succeeded(child: ChildProcess): Promise<void> {
   return new Promise((resolve, reject) => {
     child.on('error', reject);
@@ -95,11 +138,11 @@ function succeeded(child: ChildProcess): Promise<void> {
   });
 }
 
-function oneByte(stream: Readable): Promise<void> {
+function oneByte(stream: Readable, otherwise: string): Promise<void> {
   return new Promise((resolve, reject) => {
     stream.once('data', () => resolve());
     stream.once('error', reject);
-    stream.once('close', () => reject(new Error('the agent ended before it was ready')));
+    stream.once('close', () => reject(new Error(otherwise)));
   });
 }
 

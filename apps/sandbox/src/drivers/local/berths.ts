@@ -1,0 +1,109 @@
+import { makeBoxDirectories } from './box-files.js';
+import { COMMAND_UID, type Disk, type Disks, type NewDisk } from './disks.js';
+import { newSlot, type BoxPaths, type Layout } from './layout.js';
+import type { DriverLogger } from './options.js';
+import type { OciRuntime, PendingStart } from './runtime.js';
+
+/** All of a start that does not depend on whose it is: a slot with its directories, and a disk, mounted where the container will be. */
+export interface Berth {
+  slot: string;
+  paths: BoxPaths;
+  disk: Disk;
+  start: PendingStart;
+}
+
+interface NewBerth extends Berth {
+  disk: NewDisk;
+}
+
+export interface BerthParts {
+  layout: Layout;
+  disks: Disks;
+  runtime: OciRuntime;
+  log: DriverLogger;
+  /** From then on the slot is this process's. */
+  claim(slot: string): void;
+  /** Removes every trace of a slot but its disk. */
+  sweep(slot: string): Promise<void>;
+}
+
+/**
+ * Berths for starts. One for a new sandbox lies ready ahead, of the size that was asked for last: a third of a start is done
+ * before it is asked for.
+ */
+export class Berths {
+  private ahead: Promise<NewBerth | null> = Promise.resolve(null);
+  private closed = false;
+
+  constructor(private readonly parts: BerthParts) {}
+
+  /** @throws when the disk cannot be had */
+  async take(sandboxId: string, sizeBytes: number): Promise<Berth> {
+    const { disks } = this.parts;
+    if (!disks.quota || disks.has(sandboxId)) return this.at(newSlot(), () => disks.acquire(sandboxId, sizeBytes));
+    const ready = this.ahead;
+    this.ahead = Promise.resolve(null);
+    const berth = (await this.fitting(await ready, sizeBytes)) ?? (await this.make(sizeBytes));
+    try {
+      await berth.start.mounted;
+      await disks.adopt(berth.disk, sandboxId);
+      return berth;
+    } catch (error) {
+      await this.dismiss(berth);
+      throw error;
+    }
+  }
+
+  /** To be called when there is time. */
+  stock(sizeBytes: number): void {
+    if (this.closed || !this.parts.disks.quota) return;
+    this.ahead = this.ahead.then(async berth => (await this.fitting(berth, sizeBytes)) ?? (this.closed ? null : this.make(sizeBytes))).catch((err: unknown) => {
+      this.parts.log.warn({ err }, 'no start could be prepared ahead; the next one will take longer');
+      return null;
+    });
+  }
+
+  async close(): Promise<void> {
+    this.closed = true;
+    const berth = await this.ahead;
+    this.ahead = Promise.resolve(null);
+    if (berth) await this.dismiss(berth);
+  }
+
+  private async fitting(berth: NewBerth | null, sizeBytes: number): Promise<NewBerth | null> {
+    if (berth === null || (berth.disk.sizeBytes === sizeBytes && !berth.start.hasEnded)) return berth;
+    await this.dismiss(berth);
+    return null;
+  }
+
+  private make(sizeBytes: number): Promise<NewBerth> {
+    const slot = newSlot();
+    return this.at(slot, () => this.parts.disks.make(slot, sizeBytes), disk => this.parts.disks.discard(disk));
+  }
+
+  private async at<D extends Disk>(slot: string, getDisk: () => Promise<D>, giveBack: (disk: D) => Promise<void> = () => Promise.resolve()): Promise<Berth & { disk: D }> {
+    const { layout, runtime, claim, sweep } = this.parts;
+    claim(slot);
+    let disk: D | undefined;
+    try {
+      const paths = layout.box(slot);
+      disk = await getDisk();
+      await makeBoxDirectories(paths, disk.uidBase);
+      return { slot, paths, disk, start: runtime.prepare({ slot, paths, image: disk.image, homeOwner: disk.uidBase + COMMAND_UID }) };
+    } catch (error) {
+      if (disk) await giveBack(disk);
+      await sweep(slot);
+      throw error;
+    }
+  }
+
+  private async dismiss({ slot, start, disk }: NewBerth): Promise<void> {
+    try {
+      await start.cancel();
+      await this.parts.disks.discard(disk);
+      await this.parts.sweep(slot);
+    } catch (err) {
+      this.parts.log.warn({ err, slot }, 'a start that was prepared in vain could not be cleared away; reconciliation will try again');
+    }
+  }
+}
