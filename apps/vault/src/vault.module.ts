@@ -1,7 +1,7 @@
 import { type Database, pingDatabase } from '@gatehouse/database';
 import { DATABASE, DatabaseModule, healthController, READINESS, type Readiness, type ServiceContext } from '@gatehouse/platform';
 import { RunTokenVerifier } from '@gatehouse/sealing';
-import { type DynamicModule, Module } from '@nestjs/common';
+import { type DynamicModule, Module, type OnApplicationShutdown, type OnModuleDestroy } from '@nestjs/common';
 import { AuditLog } from './audit/audit-log.js';
 import { suggestionsOf, type VaultConfig } from './config.js';
 import { CredentialViews } from './credentials/credential-view.js';
@@ -21,7 +21,13 @@ import { VaultsStore } from './vaults/vaults.store.js';
 const VaultHealth = healthController('vault');
 
 @Module({})
-export class VaultModule {
+export class VaultModule implements OnModuleDestroy, OnApplicationShutdown {
+  constructor(
+    private readonly refreshing: RefreshCredential,
+    private readonly touches: Touches,
+    private readonly audit: AuditLog,
+  ) {}
+
   static forRoot({ config, logger, instance }: ServiceContext<VaultConfig>): DynamicModule {
     const refresh: RefreshTokens = request => refreshTokens(request, { allowPrivate: config.VAULT_ALLOW_PRIVATE_TOKEN_ENDPOINTS });
     return {
@@ -41,5 +47,17 @@ export class VaultModule {
         { provide: AuditLog, inject: [DATABASE], useFactory: (database: Database) => AuditLog.open(database, logger, { days: config.VAULT_AUDIT_DAYS }) },
       ],
     };
+  }
+
+  /** Before calls are drained: those that only wait for a refresh need not be waited for. */
+  onModuleDestroy(): void {
+    void this.refreshing.close();
+  }
+
+  /** After the last call has ended, so that nothing comes behind what is written down here. */
+  async onApplicationShutdown(): Promise<void> {
+    await this.refreshing.close();
+    await this.touches.close();
+    await this.audit.close();
   }
 }

@@ -7,7 +7,7 @@ import type { System } from '@gatehouse/testing';
 /** Asks for credentials as the egress does, in the name of runs of one team. */
 export interface Releases {
   release(vaultIds: readonly string[], url: string): Promise<ReleasedCredential>;
-  report(vaultIds: readonly string[], credentialId: string, status: number): Promise<void>;
+  report(vaultIds: readonly string[], credential: { readonly credentialId: string; readonly secretVersion: number }, status: number): Promise<void>;
   close(): Promise<void>;
 }
 
@@ -27,7 +27,7 @@ export const openReleases = ({ environment }: System, { teamId, keyId }: { reado
   };
   return {
     release: async (vaultIds, url) => releases.release(caller, { runToken: await tokenFor(vaultIds), url }),
-    report: async (vaultIds, credentialId, status) => releases.report(caller, { runToken: await tokenFor(vaultIds), credentialId, status }),
+    report: async (vaultIds, { credentialId, secretVersion }, status) => releases.report(caller, { runToken: await tokenFor(vaultIds), credentialId, secretVersion, status }),
     close: async () => {
       await clients.close();
       await bus.close();

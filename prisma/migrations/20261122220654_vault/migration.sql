@@ -42,7 +42,7 @@ CREATE TABLE "vault"."credentials" (
     "metadata" JSONB NOT NULL DEFAULT '{}',
     "status" "vault"."vault_status" NOT NULL DEFAULT 'active',
     "last_error" TEXT,
-    "last_error_at" TIMESTAMPTZ(3),
+    "last_outcome_at" TIMESTAMPTZ(3),
     "last_resolved_at" TIMESTAMPTZ(3),
     "secret_version" INTEGER NOT NULL DEFAULT 1,
     "key_id" TEXT,
@@ -106,5 +106,5 @@ CREATE UNIQUE INDEX "credentials_one_active_per_url" ON "vault"."credentials"("v
 ALTER TABLE "vault"."vaults" ADD CONSTRAINT "vaults_default_is_active" CHECK (NOT "is_default" OR "status" = 'active');
 ALTER TABLE "vault"."credentials" ADD CONSTRAINT "credentials_archived_hold_no_secret" CHECK ("status" = 'active' OR num_nonnulls("key_id", "wrapped_dek", "nonce", "ciphertext") = 0);
 
--- Escapes can stand for what Postgres refuses to look past. Such agents are told of from their next version on.
-UPDATE "sandbox"."agent_versions" SET "servers" = ("definition" -> 'mcpServers')::jsonb WHERE strpos("definition"::text, '\u') = 0;
+-- Postgres does not look into a document that holds NUL or half a surrogate pair anywhere. Such agents are told of from their next version on.
+UPDATE "sandbox"."agent_versions" SET "servers" = ("definition" -> 'mcpServers')::jsonb WHERE "definition"::text !~* '\\u(0000|d[89a-f])';

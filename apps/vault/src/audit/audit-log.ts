@@ -1,7 +1,6 @@
 import { unavailable } from '@gatehouse/contracts';
 import type { Database } from '@gatehouse/database';
 import type { Logger } from '@gatehouse/platform';
-import type { OnModuleDestroy } from '@nestjs/common';
 import { type AuditEvent, recordAll } from './audit-event.js';
 
 /** More than this waits only when the database has stopped answering. */
@@ -21,7 +20,7 @@ interface Waiting {
  * released that no row tells of. Events that come while a write is under way share the next one: under load many releases
  * cost one statement, alone one costs its own.
  */
-export class AuditLog implements OnModuleDestroy {
+export class AuditLog {
   private waiting: Waiting[] = [];
   private writing: Promise<void> | undefined;
   private pruning: NodeJS.Timeout | undefined;
@@ -43,7 +42,7 @@ export class AuditLog implements OnModuleDestroy {
     if (this.waiting.length >= WAITING_MAX) throw unavailable(new Error('too many audit events wait for the database'));
     return new Promise((done, failed) => {
       this.waiting.push({ event, done, failed });
-      this.writing ??= this.writeAll().finally(() => (this.writing = undefined));
+      this.writing ??= this.writeAll();
     });
   }
 
@@ -54,7 +53,8 @@ export class AuditLog implements OnModuleDestroy {
     prune();
   }
 
-  async onModuleDestroy(): Promise<void> {
+  /** Resolves when all is written that was given. */
+  async close(): Promise<void> {
     clearInterval(this.pruning);
     await this.writing;
   }
@@ -69,6 +69,7 @@ export class AuditLog implements OnModuleDestroy {
         for (const { failed } of batch) failed(error);
       }
     }
+    this.writing = undefined; // in the same tick as the last look: nobody can come between
   }
 
   private async prune(days: number): Promise<void> {

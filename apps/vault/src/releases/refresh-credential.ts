@@ -3,7 +3,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import type { OauthAuth } from '@gatehouse/contracts';
 import type { Logger } from '@gatehouse/platform';
 import type { KeyRing } from '@gatehouse/sealing';
-import { Inject, Injectable, type OnModuleDestroy } from '@nestjs/common';
+import { Inject, Injectable } from '@nestjs/common';
 import type { AuditAction } from '../audit/audit-event.js';
 import { AuditLog } from '../audit/audit-log.js';
 import { RefreshFailed, type RefreshRequest, type TokenAnswer } from '../oauth/token-endpoint.js';
@@ -26,7 +26,7 @@ const RETRY_MS = { passing: 10_000, permanent: 60_000 };
 const KEEP_ATTEMPTS = 5;
 
 /** A token to use, or why there is none. `stale`: the old one, because a new one could not be had. */
-export type AccessToken = { readonly token: string; readonly stale: boolean } | { readonly refused: string };
+export type AccessToken = { readonly token: string; readonly secretVersion: number; readonly stale: boolean } | { readonly refused: string };
 
 /**
  * Access tokens of oauth credentials, fresh where they can be (spec 10.8). However many uses in however many processes,
@@ -34,9 +34,11 @@ export type AccessToken = { readonly token: string; readonly stale: boolean } | 
  * kept before anything else happens, because the old one may be void already.
  */
 @Injectable()
-export class RefreshCredential implements OnModuleDestroy {
+export class RefreshCredential {
   private readonly owner = randomUUID();
+  /** By credential and version of its secret. */
   private readonly refreshing = new Map<string, Promise<AccessToken>>();
+  private readonly stopping = new AbortController();
 
   constructor(
     private readonly store: ReleaseStore,
@@ -46,17 +48,21 @@ export class RefreshCredential implements OnModuleDestroy {
     @Inject(LOGGER) private readonly logger: Logger,
   ) {}
 
+  /** @throws EnvelopeBroken when another process has kept what cannot be read here */
   async accessToken(row: ReleasableRow, auth: OauthAuth): Promise<AccessToken> {
-    const fresh = freshToken(auth);
-    if (fresh !== null) return { token: fresh, stale: false };
-    if (refreshRequest(auth) === null) return auth.accessToken === undefined ? { refused: 'The credential holds no access token' } : { token: auth.accessToken, stale: false };
+    const fresh = tokenBefore(auth, MARGIN_MS);
+    if (fresh !== null) return { token: fresh, secretVersion: row.secretVersion, stale: false };
+    if (refreshRequest(auth) === null) return asItIs(row, auth);
     // Not ended by whoever asks: the others want it too, and a rotated token must be kept.
-    const shared = this.refreshing.get(row.id) ?? this.refreshed(row, auth).finally(() => this.refreshing.delete(row.id));
-    this.refreshing.set(row.id, shared);
+    const key = `${row.id}/${row.secretVersion}`;
+    const shared = this.refreshing.get(key) ?? this.refreshed(row, auth).finally(() => this.refreshing.delete(key));
+    this.refreshing.set(key, shared);
     return shared;
   }
 
-  async onModuleDestroy(): Promise<void> {
+  /** Begins no refresh any more, ends those that only wait, and resolves when those under way are kept. */
+  async close(): Promise<void> {
+    this.stopping.abort();
     await Promise.allSettled(this.refreshing.values());
   }
 
@@ -64,58 +70,63 @@ export class RefreshCredential implements OnModuleDestroy {
     let [row, auth] = [first, firstAuth];
     const end = performance.now() + PATIENCE_MS;
     for (;;) {
-      if (await this.store.leaseRefresh(row.id, row.secretVersion, this.owner, LEASE_MS)) return this.refresh(row, auth);
-
-      const now = await this.store.find(row.id);
+      const request = refreshRequest(auth);
+      if (request === null) return asItIs(row, auth);
+      if (!this.stopping.signal.aborted && (await this.store.leaseRefresh(row, this.owner, LEASE_MS))) {
+        const outcome = await this.refresh(row, auth, request);
+        if (outcome !== 'changed-meanwhile') return outcome;
+      }
+      const now = await this.store.find(row);
       if (now === null) return { refused: 'The credential is no longer active' };
       if (now.secretVersion !== row.secretVersion) {
         const opened = await openSecret(this.keyRing, now);
-        if (opened.type === 'bearer') return { token: opened.token, stale: false };
-        const fresh = freshToken(opened);
-        if (fresh !== null) return { token: fresh, stale: false };
+        if (opened.type === 'bearer') return { token: opened.token, secretVersion: now.secretVersion, stale: false };
+        // Newer than what was asked about: good as long as it lives, however short a life its provider gives it.
+        const token = tokenBefore(opened, 0);
+        if (token !== null) return { token, secretVersion: now.secretVersion, stale: false };
         [row, auth] = [now, opened];
-      } else if (now.refreshNotBefore !== null && now.refreshNotBefore.getTime() > Date.now()) {
-        return oldToken(auth, now.lastError ?? 'The token could not be refreshed');
+      } else if (now.coolingDown) {
+        return oldToken(row, auth, now.lastError ?? 'The token could not be refreshed');
       }
-      if (performance.now() > end) return oldToken(auth, 'The token was not refreshed in time');
+      if (performance.now() > end || this.stopping.signal.aborted) return oldToken(row, auth, 'The token was not refreshed in time');
       await delay(LOOK_AGAIN_MS);
     }
   }
 
-  private async refresh(row: ReleasableRow, auth: OauthAuth): Promise<AccessToken> {
-    const request = refreshRequest(auth);
-    if (request === null) throw new Error('a credential without a refresh set was leased for a refresh');
+  private async refresh(row: ReleasableRow, auth: OauthAuth, request: RefreshRequest): Promise<AccessToken | 'changed-meanwhile'> {
     let answer: TokenAnswer;
     try {
       answer = await this.ask(request);
     } catch (error) {
       if (!(error instanceof RefreshFailed)) throw error;
       this.logger.warn({ err: error, team: row.teamId, vault: row.vaultId, credential: row.id }, 'an access token could not be refreshed');
-      await this.store.keepRefreshFailure(row.id, this.owner, error.message, error.permanent ? RETRY_MS.permanent : RETRY_MS.passing);
+      await this.store.keepRefreshFailure(row, this.owner, error.message, error.permanent ? RETRY_MS.permanent : RETRY_MS.passing);
       await this.record(row, 'credential.refresh_failed', error.message);
-      return oldToken(auth, error.message);
+      return oldToken(row, auth, error.message);
     }
     const { accessToken, refreshToken = auth.refreshToken, tokenType = auth.tokenType, expiresAt } = answer;
     const renewed: OauthAuth = { ...auth, accessToken, ...(refreshToken !== undefined && { refreshToken }), ...(tokenType !== undefined && { tokenType }) };
     // An answer without a lifetime ends the old one's too: it says nothing of the new token.
     if (expiresAt === undefined) delete renewed.expiresAt;
     else renewed.expiresAt = expiresAt;
-    if (!(await this.keep(row, renewed))) return { refused: 'The credential was changed while its token was refreshed' };
+    if (!(await this.keep(row, renewed))) return 'changed-meanwhile';
     await this.record(row, 'credential.refreshed', new URL(request.tokenEndpoint).hostname);
-    return { token: accessToken, stale: false };
+    return { token: accessToken, secretVersion: row.secretVersion + 1, stale: false };
   }
 
   /** The endpoint has answered and may have voided the old refresh token: a passing fault of the database must not lose the new one. */
   private async keep(row: ReleasableRow, auth: OauthAuth): Promise<boolean> {
-    const secretVersion = row.secretVersion + 1;
-    const envelope = await sealSecret(this.keyRing, { ...row, secretVersion }, auth);
+    const next = { ...row, secretVersion: row.secretVersion + 1 };
+    const envelope = await sealSecret(this.keyRing, next, auth);
     for (let attempt = 1; ; attempt++) {
       try {
-        return await this.store.keepRefreshed(row.id, this.owner, secretVersion, envelope);
+        return await this.store.keepRefreshed(next, envelope);
       } catch (err) {
         this.logger.error({ err, attempt, team: row.teamId, vault: row.vaultId, credential: row.id }, 'a refreshed token could not be kept');
         if (attempt === KEEP_ATTEMPTS) throw err;
         await delay(100 * 2 ** attempt);
+        // Others would ask with a token that is void by now.
+        await this.store.leaseRefresh(row, this.owner, LEASE_MS).catch(() => false); // told by the next attempt
       }
     }
   }
@@ -125,8 +136,11 @@ export class RefreshCredential implements OnModuleDestroy {
   }
 }
 
-/** null when there is none, or when it ends too soon. */
-const freshToken = ({ accessToken, expiresAt }: OauthAuth): string | null => (expiresAt === undefined || Date.parse(expiresAt) - Date.now() > MARGIN_MS ? (accessToken ?? null) : null);
+/** The access token if it lives longer than that, else null. */
+const tokenBefore = ({ accessToken, expiresAt }: OauthAuth, marginMs: number): string | null => (expiresAt === undefined || Date.parse(expiresAt) - Date.now() > marginMs ? (accessToken ?? null) : null);
+
+/** Without a way to a new one the server has to judge the token there is. */
+const asItIs = ({ secretVersion }: ReleasableRow, { accessToken }: OauthAuth): AccessToken => (accessToken === undefined ? { refused: 'The credential holds no access token' } : { token: accessToken, secretVersion, stale: false });
 
 const refreshRequest = ({ tokenEndpoint, tokenEndpointAuth = 'none', clientId, clientSecret, refreshToken, scope, resource }: OauthAuth): RefreshRequest | null => {
   if (tokenEndpoint === undefined || clientId === undefined || refreshToken === undefined) return null;
@@ -134,5 +148,7 @@ const refreshRequest = ({ tokenEndpoint, tokenEndpointAuth = 'none', clientId, c
 };
 
 /** While it has not ended the old token still serves. */
-const oldToken = ({ accessToken, expiresAt }: OauthAuth, reason: string): AccessToken =>
-  accessToken !== undefined && expiresAt !== undefined && Date.parse(expiresAt) > Date.now() ? { token: accessToken, stale: true } : { refused: reason };
+const oldToken = ({ secretVersion }: ReleasableRow, auth: OauthAuth, reason: string): AccessToken => {
+  const token = tokenBefore(auth, 0);
+  return token === null ? { refused: reason } : { token, secretVersion, stale: true };
+};

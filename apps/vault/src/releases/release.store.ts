@@ -11,23 +11,25 @@ export interface ReleasableRow extends SecretPlace, SecretColumns {
   readonly inject: InjectRule;
   readonly authType: AuthType;
   readonly lastError: string | null;
-  /** Until then nobody asks the token endpoint again. */
-  readonly refreshNotBefore: Date | null;
+  /** A refresh failed so lately that nobody asks the token endpoint again yet. */
+  readonly coolingDown: boolean;
 }
 
-/** What became of a credential since it was last written down. */
+/** What became of a credential since it was last written down. Times are milliseconds ago: processes' clocks differ. */
 export interface Touch {
   readonly id: string;
-  readonly resolvedAt: Date | null;
-  /** Errors from before are over. */
-  readonly clearedAt: Date | null;
-  readonly error: string | null;
-  readonly errorAt: Date | null;
+  readonly resolvedMsAgo: number | null;
+  /** The last success (`error` null) or failure of one version of its secret. */
+  readonly outcome: { readonly secretVersion: number; readonly error: string | null; readonly msAgo: number } | null;
 }
+
+type CredentialKey = Pick<ReleasableRow, 'teamId' | 'id'>;
+/** One version of the secret of a credential. */
+type SecretKey = Pick<ReleasableRow, 'teamId' | 'id' | 'secretVersion'>;
 
 const COLUMNS = Prisma.raw(`
   id, vault_id AS "vaultId", team_id AS "teamId", server_url_normalized AS "serverUrlNormalized", inject, auth_type AS "authType", last_error AS "lastError",
-  refresh_not_before AS "refreshNotBefore", secret_version AS "secretVersion", key_id AS "keyId", wrapped_dek AS "wrappedDek", nonce, ciphertext`);
+  coalesce(refresh_not_before > clock_timestamp(), false) AS "coolingDown", secret_version AS "secretVersion", key_id AS "keyId", wrapped_dek AS "wrappedDek", nonce, ciphertext`);
 
 @Injectable()
 export class ReleaseStore {
@@ -41,8 +43,9 @@ export class ReleaseStore {
   }
 
   /** Null once it is archived or gone. */
-  async find(id: string): Promise<ReleasableRow | null> {
-    const [row] = await this.database.$queryRaw<ReleasableRow[]>`SELECT ${COLUMNS} FROM vault.credentials WHERE id = ${id}::uuid AND status = 'active'`;
+  async find({ teamId, id }: CredentialKey): Promise<ReleasableRow | null> {
+    const [row] = await this.database.$queryRaw<ReleasableRow[]>`
+      SELECT ${COLUMNS} FROM vault.credentials WHERE id = ${id}::uuid AND team_id = ${teamId}::uuid AND status = 'active'`;
     return row ?? null;
   }
 
@@ -57,28 +60,34 @@ export class ReleaseStore {
    * The right to ask the token endpoint for one version of a secret. A lease: if its holder dies, the next one takes over.
    * False while another holds it, after a failure that is too fresh, or when the secret has changed.
    */
-  async leaseRefresh(id: string, secretVersion: number, owner: string, leaseMs: number): Promise<boolean> {
+  async leaseRefresh({ teamId, id, secretVersion }: SecretKey, owner: string, leaseMs: number): Promise<boolean> {
     const taken = await this.database.$executeRaw`
       UPDATE vault.credentials SET refresh_owner = ${owner}::uuid, refresh_until = clock_timestamp() + make_interval(secs => ${leaseMs / 1_000}::float8)
-      WHERE id = ${id}::uuid AND status = 'active' AND secret_version = ${secretVersion}
-        AND (refresh_until IS NULL OR refresh_until < clock_timestamp()) AND (refresh_not_before IS NULL OR refresh_not_before < clock_timestamp())`;
+      WHERE id = ${id}::uuid AND team_id = ${teamId}::uuid AND status = 'active' AND secret_version = ${secretVersion}
+        AND (refresh_owner = ${owner}::uuid OR refresh_until IS NULL OR refresh_until < clock_timestamp()) AND (refresh_not_before IS NULL OR refresh_not_before < clock_timestamp())`;
     return taken === 1;
   }
 
-  /** Keeps the new tokens and gives the lease back. False when the credential was changed or archived meanwhile: that counts. */
-  async keepRefreshed(id: string, owner: string, secretVersion: number, { keyId, wrappedDek, nonce, ciphertext }: Envelope): Promise<boolean> {
-    const kept = await this.database.$executeRaw`
-      UPDATE vault.credentials SET secret_version = ${secretVersion}, key_id = ${keyId}, wrapped_dek = ${wrappedDek}, nonce = ${nonce}, ciphertext = ${ciphertext},
-        last_error = NULL, last_error_at = NULL, refresh_owner = NULL, refresh_until = NULL, refresh_not_before = NULL, updated_at = clock_timestamp()
-      WHERE id = ${id}::uuid AND status = 'active' AND refresh_owner = ${owner}::uuid AND secret_version = ${secretVersion - 1}`;
-    return kept === 1;
+  /**
+   * Keeps new tokens as the next version of the secret, whoever holds the lease by now: the endpoint may have voided the old
+   * ones. True also when an earlier attempt did it whose answer was lost; false when the secret was changed or destroyed: that counts.
+   */
+  async keepRefreshed({ teamId, id, secretVersion }: SecretKey, { keyId, wrappedDek, nonce, ciphertext }: Envelope): Promise<boolean> {
+    const [row] = await this.database.$queryRaw<{ kept: boolean }[]>`
+      WITH kept AS (
+        UPDATE vault.credentials SET secret_version = ${secretVersion}, key_id = ${keyId}, wrapped_dek = ${wrappedDek}, nonce = ${nonce}, ciphertext = ${ciphertext},
+          last_error = NULL, last_outcome_at = clock_timestamp(), refresh_owner = NULL, refresh_until = NULL, refresh_not_before = NULL, updated_at = clock_timestamp()
+        WHERE id = ${id}::uuid AND team_id = ${teamId}::uuid AND status = 'active' AND secret_version = ${secretVersion - 1} RETURNING id
+      )
+      SELECT EXISTS (SELECT FROM kept) OR EXISTS (SELECT FROM vault.credentials WHERE id = ${id}::uuid AND team_id = ${teamId}::uuid AND nonce = ${nonce}) AS kept`;
+    return row?.kept === true;
   }
 
-  async keepRefreshFailure(id: string, owner: string, error: string, retryMs: number): Promise<void> {
+  async keepRefreshFailure({ teamId, id, secretVersion }: SecretKey, owner: string, error: string, retryMs: number): Promise<void> {
     await this.database.$executeRaw`
-      UPDATE vault.credentials SET last_error = ${error}, last_error_at = clock_timestamp(), refresh_owner = NULL, refresh_until = NULL,
+      UPDATE vault.credentials SET last_error = ${error}, last_outcome_at = clock_timestamp(), refresh_owner = NULL, refresh_until = NULL,
         refresh_not_before = clock_timestamp() + make_interval(secs => ${retryMs / 1_000}::float8)
-      WHERE id = ${id}::uuid AND status = 'active' AND refresh_owner = ${owner}::uuid`;
+      WHERE id = ${id}::uuid AND team_id = ${teamId}::uuid AND status = 'active' AND refresh_owner = ${owner}::uuid AND secret_version = ${secretVersion}`;
   }
 
   /**
@@ -89,16 +98,18 @@ export class ReleaseStore {
     const ids = touches.map(({ id }) => id);
     const rows = await this.database.$queryRaw<{ id: string }[]>`
       WITH touch AS (
-        SELECT * FROM unnest(${ids}::uuid[], ${touches.map(({ resolvedAt }) => resolvedAt)}::timestamptz[], ${touches.map(({ clearedAt }) => clearedAt)}::timestamptz[],
-          ${touches.map(({ error }) => error)}::text[], ${touches.map(({ errorAt }) => errorAt)}::timestamptz[]) AS touch (id, resolved_at, cleared_at, error, error_at)
+        SELECT id, clock_timestamp() - make_interval(secs => resolved_ms / 1000) AS resolved_at, version, error, clock_timestamp() - make_interval(secs => outcome_ms / 1000) AS outcome_at
+        FROM unnest(${ids}::uuid[], ${touches.map(({ resolvedMsAgo }) => resolvedMsAgo)}::float8[], ${touches.map(({ outcome }) => outcome?.secretVersion ?? null)}::int[],
+          ${touches.map(({ outcome }) => outcome?.error ?? null)}::text[], ${touches.map(({ outcome }) => outcome?.msAgo ?? null)}::float8[]) AS told (id, resolved_ms, version, error, outcome_ms)
       ), free AS (
-        SELECT id FROM vault.credentials WHERE id = ANY(${ids}::uuid[]) FOR UPDATE SKIP LOCKED
+        SELECT id, secret_version = touch.version AND touch.outcome_at > coalesce(last_outcome_at, '-infinity') AS news
+        FROM vault.credentials JOIN touch USING (id) FOR UPDATE OF credentials SKIP LOCKED
       ), written AS (
         UPDATE vault.credentials SET
           last_resolved_at = greatest(last_resolved_at, touch.resolved_at),
-          last_error = CASE WHEN touch.error_at > coalesce(last_error_at, '-infinity') THEN touch.error WHEN touch.cleared_at > coalesce(last_error_at, '-infinity') THEN NULL ELSE last_error END,
-          last_error_at = CASE WHEN touch.error_at > coalesce(last_error_at, '-infinity') THEN touch.error_at WHEN touch.cleared_at > coalesce(last_error_at, '-infinity') THEN NULL ELSE last_error_at END
-        FROM touch JOIN free USING (id) WHERE credentials.id = touch.id AND status = 'active' RETURNING credentials.id
+          last_error = CASE WHEN free.news THEN touch.error ELSE last_error END,
+          last_outcome_at = CASE WHEN free.news THEN touch.outcome_at ELSE last_outcome_at END
+        FROM touch JOIN free USING (id) WHERE credentials.id = touch.id AND status = 'active'
       )
       SELECT id FROM unnest(${ids}::uuid[]) AS given (id)
       WHERE EXISTS (SELECT FROM free WHERE free.id = given.id) OR NOT EXISTS (SELECT FROM vault.credentials WHERE credentials.id = given.id)`;

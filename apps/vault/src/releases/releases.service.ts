@@ -1,7 +1,7 @@
 import { type Caller, GatehouseError, type ReleaseCredential, type ReleasedCredential, releasesRpc, type ReportCredential, type RpcHandlers } from '@gatehouse/contracts';
 import type { Logger } from '@gatehouse/platform';
 import { RpcService } from '@gatehouse/rpc';
-import { type KeyRing, type RunTokenClaims, RunTokenInvalid, type RunTokenVerifier } from '@gatehouse/sealing';
+import { EnvelopeBroken, type KeyRing, type RunTokenClaims, RunTokenInvalid, type RunTokenVerifier } from '@gatehouse/sealing';
 import { Inject } from '@nestjs/common';
 import type { AuditAction } from '../audit/audit-event.js';
 import { AuditLog } from '../audit/audit-log.js';
@@ -11,6 +11,9 @@ import { matchCredential } from './match-credential.js';
 import { type AccessToken, RefreshCredential } from './refresh-credential.js';
 import { type ReleasableRow, ReleaseStore } from './release.store.js';
 import { Touches } from './touches.js';
+
+/** RFC 9110: visible ASCII, blanks, and bytes that nobody interprets. */
+const NOT_FOR_HEADERS = /[^\t\u0020-\u007e\u0080-\u00ff]/;
 
 /** Gives secrets to requests of runs (spec 10.7): the only way one leaves. */
 @RpcService(releasesRpc)
@@ -38,15 +41,17 @@ export class ReleasesService implements RpcHandlers<typeof releasesRpc> {
       return { outcome: 'refused', credentialId: row.id, reason: access.refused };
     }
     await this.record(caller, run, row, 'credential.released', target.hostname);
-    this.touches.resolved(row.id, { clears: !access.stale });
-    return { outcome: 'released', credentialId: row.id, inject: row.inject, secret: access.token };
+    const { token: secret, secretVersion, stale } = access;
+    this.touches.resolved({ id: row.id, secretVersion }, { clears: !stale });
+    return { outcome: 'released', credentialId: row.id, secretVersion, inject: row.inject, secret };
   }
 
   /** What a server said to a request that carried a credential. */
-  async report(caller: Caller, { runToken, credentialId, status }: ReportCredential): Promise<void> {
+  async report(caller: Caller, { runToken, credentialId, secretVersion, status }: ReportCredential): Promise<void> {
     const run = await this.run(caller, runToken);
     if (status !== 401 && status !== 403) return;
-    if (await this.store.isAmong(run.teamId, run.vaultIds, credentialId)) this.touches.failed(credentialId.toLowerCase(), `The server answered ${status}`);
+    const id = credentialId.toLowerCase();
+    if (await this.store.isAmong(run.teamId, run.vaultIds, id)) this.touches.failed({ id, secretVersion }, `The server answered ${status}`);
   }
 
   /** @throws GatehouseError `unauthorized`; which check failed is only logged */
@@ -65,10 +70,11 @@ export class ReleasesService implements RpcHandlers<typeof releasesRpc> {
   private async secretOf(row: ReleasableRow): Promise<AccessToken> {
     try {
       const auth = await openSecret(this.keyRing, row);
-      return auth.type === 'bearer' ? { token: auth.token, stale: false } : await this.refreshing.accessToken(row, auth);
+      const access = auth.type === 'bearer' ? { token: auth.token, secretVersion: row.secretVersion, stale: false } : await this.refreshing.accessToken(row, auth);
+      return 'token' in access && row.inject.kind === 'header' && NOT_FOR_HEADERS.test(access.token) ? { refused: 'The secret has characters that no header can carry' } : access;
     } catch (err) {
-      if (err instanceof GatehouseError) throw err;
-      this.logger.error({ err, team: row.teamId, vault: row.vaultId, credential: row.id, key: row.keyId }, 'the secret of a credential cannot be read');
+      if (!(err instanceof EnvelopeBroken)) throw err;
+      this.logger.error({ err, team: row.teamId, vault: row.vaultId, credential: row.id, kek: row.keyId }, 'the secret of a credential cannot be read');
       return { refused: 'The secret of the credential cannot be read' };
     }
   }

@@ -1,54 +1,67 @@
 import type { Logger } from '@gatehouse/platform';
-import { Inject, Injectable, type OnModuleDestroy } from '@nestjs/common';
+import { Inject, Injectable } from '@nestjs/common';
 import { LOGGER } from '../tokens.js';
-import { ReleaseStore, type Touch } from './release.store.js';
+import { type ReleasableRow, ReleaseStore, type Touch } from './release.store.js';
 
 /** At most one write in this time, however many requests there are. */
 const EVERY_MS = 1_000;
 /** Credentials remembered while the database is away; beyond, the oldest are forgotten: they are not worth a failure. */
 const REMEMBERED_MAX = 20_000;
 
+interface Note {
+  readonly resolvedAt: number | null;
+  readonly outcome: { readonly secretVersion: number; readonly error: string | null; readonly at: number } | null;
+}
+
+const NOTHING: Note = { resolvedAt: null, outcome: null };
+
+type Secret = Pick<ReleasableRow, 'id' | 'secretVersion'>;
+
 /** Notes when credentials were used and what servers said, and writes it down now and then instead of at each request. */
 @Injectable()
-export class Touches implements OnModuleDestroy {
-  private readonly noted = new Map<string, Touch>();
+export class Touches {
+  /** By credential, the latest note last. */
+  private readonly noted = new Map<string, Note>();
   private timer: NodeJS.Timeout | undefined;
   private writing: Promise<void> = Promise.resolve();
   private lastWrite = -Infinity;
+  private closed = false;
 
   constructor(
     private readonly store: ReleaseStore,
     @Inject(LOGGER) private readonly logger: Logger,
   ) {}
 
-  /** @param clears whether errors from before are over */
-  resolved(id: string, { clears }: { readonly clears: boolean }): void {
-    const now = new Date();
-    const { error, errorAt, clearedAt } = this.noted.get(id) ?? NOTHING;
-    this.note(clears ? { id, resolvedAt: now, clearedAt: now, error: null, errorAt: null } : { id, resolvedAt: now, clearedAt, error, errorAt });
+  /** @param clears whether an error from before is over */
+  resolved({ id, secretVersion }: Secret, { clears }: { readonly clears: boolean }): void {
+    const at = performance.now();
+    this.note(id, { resolvedAt: at, ...(clears && { outcome: { secretVersion, error: null, at } }) });
   }
 
-  failed(id: string, error: string): void {
-    this.note({ ...(this.noted.get(id) ?? NOTHING), id, error, errorAt: new Date() });
+  failed({ id, secretVersion }: Secret, error: string): void {
+    this.note(id, { outcome: { secretVersion, error, at: performance.now() } });
   }
 
-  async onModuleDestroy(): Promise<void> {
+  /** Writes down what is left, once. */
+  async close(): Promise<void> {
+    this.closed = true;
     clearTimeout(this.timer);
-    this.timer = undefined;
     await this.writing;
     await this.write();
   }
 
-  private note(touch: Touch): void {
-    this.noted.delete(touch.id); // the latest last
-    this.noted.set(touch.id, touch);
+  private note(id: string, news: Partial<Note>): void {
+    const note = { ...(this.noted.get(id) ?? NOTHING), ...news };
+    this.noted.delete(id);
+    this.noted.set(id, note);
     const [oldest] = this.noted.keys();
     if (this.noted.size > REMEMBERED_MAX && oldest !== undefined) this.noted.delete(oldest);
     this.schedule();
   }
 
   private schedule(): void {
-    this.timer ??= setTimeout(
+    if (this.closed || this.timer !== undefined) return;
+    this.timer = setTimeout(
       () => {
         this.writing = this.write().finally(() => {
           this.timer = undefined;
@@ -60,16 +73,16 @@ export class Touches implements OnModuleDestroy {
   }
 
   private async write(): Promise<void> {
-    this.lastWrite = performance.now();
-    const touches = [...this.noted.values()];
-    if (touches.length === 0) return;
+    const now = performance.now();
+    this.lastWrite = now;
+    const notes = [...this.noted];
+    if (notes.length === 0) return;
+    const touches = notes.map(([id, { resolvedAt, outcome }]): Touch => ({ id, resolvedMsAgo: resolvedAt === null ? null : now - resolvedAt, outcome: outcome && { secretVersion: outcome.secretVersion, error: outcome.error, msAgo: now - outcome.at } }));
     try {
       const written = await this.store.touch(touches);
-      for (const touch of touches) if (written.has(touch.id) && this.noted.get(touch.id) === touch) this.noted.delete(touch.id);
+      for (const [id, note] of notes) if (written.has(id) && this.noted.get(id) === note) this.noted.delete(id);
     } catch (err) {
       this.logger.warn({ err, credentials: touches.length }, 'the last use of credentials was not written down; tried again');
     }
   }
 }
-
-const NOTHING: Omit<Touch, 'id'> = { resolvedAt: null, clearedAt: null, error: null, errorAt: null };

@@ -1,5 +1,5 @@
 import { generateKeyPairSync, randomBytes } from 'node:crypto';
-import { type Caller, CreateCredential, CreateVault, type Credential, type CredentialAuth, parseInput, type RpcCall, uuidV4, uuidV7, type Vault } from '@gatehouse/contracts';
+import { type Caller, CreateCredential, CreateVault, type Credential, type CredentialAuth, parseInput, type RpcCall, unavailable, uuidV4, uuidV7, type Vault } from '@gatehouse/contracts';
 import { type Database, openDatabase } from '@gatehouse/database';
 import { createLogger } from '@gatehouse/platform';
 import { type KeyRing, parseKeyRing, parseRunTokenPublicKeys, RunTokenSigner, RunTokenVerifier } from '@gatehouse/sealing';
@@ -33,7 +33,8 @@ export interface TestVault {
   readonly vaults: VaultsService;
   readonly credentials: CredentialsService;
   readonly releases: ReleasesService;
-  readonly touches: Touches;
+  /** Ids of each write of last uses. */
+  readonly touchWrites: string[][];
   vault(caller: Caller, body?: object): Promise<Vault>;
   credential(caller: Caller, vaultId: string, auth: CredentialAuth, body?: object): Promise<Credential>;
   /** As its caller sees it. */
@@ -44,16 +45,44 @@ export interface TestVault {
 interface TestVaultOptions {
   readonly keyRing?: KeyRing;
   readonly refresh?: RefreshTokens;
+  /** In place of writing audit events. */
+  readonly record?: () => Promise<void>;
+  /** So many answers of the database about kept tokens are lost on the way. */
+  readonly losingAnswers?: number;
+}
+
+/** A store whose statements arrive, but not always their answers. */
+class LosingStore extends ReleaseStore {
+  readonly touchWrites: string[][] = [];
+
+  constructor(
+    database: Database,
+    private losing: number,
+  ) {
+    super(database);
+  }
+
+  override async keepRefreshed(...args: Parameters<ReleaseStore['keepRefreshed']>): Promise<boolean> {
+    const kept = await super.keepRefreshed(...args);
+    if (this.losing-- > 0) throw unavailable(new Error('the answer was lost'));
+    return kept;
+  }
+
+  override touch(touches: Parameters<ReleaseStore['touch']>[0]): ReturnType<ReleaseStore['touch']> {
+    this.touchWrites.push(touches.map(({ id }) => id));
+    return super.touch(touches);
+  }
 }
 
 /** One process's worth of the vault service on a real database. */
-export const makeVault = (database: Database, { keyRing = parseKeyRing(newKey('k1')), refresh = () => Promise.reject(new Error('no token endpoint expected')) }: TestVaultOptions = {}): TestVault => {
+export const makeVault = (database: Database, { keyRing = parseKeyRing(newKey('k1')), refresh = () => Promise.reject(new Error('no token endpoint expected')), record, losingAnswers = 0 }: TestVaultOptions = {}): TestVault => {
   const logger = createLogger({ service: 'vault', instance: 'spec', level: 'silent' });
   const views = new CredentialViews(keyRing, logger);
   const vaults = new VaultsService(new VaultsStore(database), views, { servers: () => Promise.resolve([]) } as never, 'warn', []);
   const credentials = new CredentialsService(new CredentialsStore(database), views, keyRing);
-  const store = new ReleaseStore(database);
+  const store = new LosingStore(database, losingAnswers);
   const audit = new AuditLog(database, logger);
+  if (record !== undefined) audit.write = record;
   const touches = new Touches(store, logger);
   const refreshing = new RefreshCredential(store, audit, keyRing, refresh, logger);
   const releases = new ReleasesService(store, refreshing, touches, audit, new RunTokenVerifier(parseRunTokenPublicKeys(signer.publicKey)), keyRing, logger);
@@ -62,7 +91,7 @@ export const makeVault = (database: Database, { keyRing = parseKeyRing(newKey('k
     vaults,
     credentials,
     releases,
-    touches,
+    touchWrites: store.touchWrites,
     vault: (caller, body = {}) => vaults.create(caller, parseInput(CreateVault, { name: 'Vault', ...body })),
     credential: (caller, vaultId, auth, body = {}) => credentials.create(caller, parseInput(CreateCredential, { vaultId, serverUrl: 'https://mcp.example.com/mcp', auth, ...body })),
     seen: async (caller, id) => {
@@ -72,9 +101,9 @@ export const makeVault = (database: Database, { keyRing = parseKeyRing(newKey('k
       return found;
     },
     close: async () => {
-      await refreshing.onModuleDestroy();
-      await touches.onModuleDestroy();
-      await audit.onModuleDestroy();
+      await refreshing.close();
+      await touches.close();
+      await audit.close();
     },
   };
 };

@@ -26,6 +26,11 @@ export class ReportCredential {
   @Rule('uuid', uuidV4Text)
   credentialId!: string;
 
+  /** Of the release: a report about an older secret says nothing of the present one. */
+  @Required()
+  @IsInteger({ min: 1, max: 2_147_483_647 })
+  secretVersion!: number;
+
   /** 401 and 403 say that the server refused it. */
   @Required()
   @IsInteger({ min: 100, max: 599 })
@@ -36,7 +41,7 @@ export type ReleasedCredential =
   /** Nothing is kept for this address: the request goes as it is. */
   | { readonly outcome: 'none' }
   /** To be put into the request as `inject` says. */
-  | { readonly outcome: 'released'; readonly credentialId: string; readonly inject: InjectRule; readonly secret: string }
+  | { readonly outcome: 'released'; readonly credentialId: string; readonly secretVersion: number; readonly inject: InjectRule; readonly secret: string }
   /** There is a credential, but it cannot be used: the request must not go out without it. `reason` never holds a secret. */
   | { readonly outcome: 'refused'; readonly credentialId: string; readonly reason: string };
 
