@@ -63,8 +63,8 @@ const refusal = (status: number, body: string | null, fields: Json | null): Refr
 
 const isSuccess = (status: number): boolean => status >= 200 && status < 300;
 
-/** 1*VSCHAR (RFC 6749 appendix A): nothing that could end a header. */
-const isVisible = (value: unknown): value is string => typeof value === 'string' && /^[\x20-\x7e]+$/.test(value);
+/** 1*VSCHAR (RFC 6749 appendix A): nothing that could end a header; and not blanks alone. */
+const isVisible = (value: unknown): value is string => typeof value === 'string' && /^(?! *$)[\x20-\x7e]+$/.test(value);
 
 /** Whole seconds; undefined for what is no lifetime, such as the 0 by which some providers mean "for ever". */
 const lifetime = (value: unknown): number | undefined => {

@@ -27,6 +27,9 @@ describe('the credential a request gets', () => {
     ['wildcard, no label', 'https://notion.com/x', ['a https://*.notion.com/mcp'], null],
     ['wildcard, two labels', 'https://a.b.notion.com/x', ['a https://*.notion.com/mcp'], null],
     ['wildcard of another domain', 'https://mcp.notion.com.evil.example/', ['a https://*.notion.com/mcp'], null],
+    ['wildcard, an empty label', 'https://.notion.com/x', ['a https://*.notion.com/mcp'], null],
+    ['wildcard, the pattern itself', 'https://*.notion.com/x', ['a https://*.notion.com/mcp'], null],
+    ['a wildcard that fits, where the exact one does not', 'https://mcp.notion.com/b', ['a https://*.notion.com/', 'a https://mcp.notion.com/a'], 'a https://*.notion.com/'],
     ['exact before wildcard', 'https://mcp.notion.com/mcp', ['a https://*.notion.com/mcp', 'a https://mcp.notion.com/mcp'], 'a https://mcp.notion.com/mcp'],
     ['exact before wildcard with a longer path', 'https://mcp.notion.com/a/b', ['a https://*.notion.com/a/b', 'a https://mcp.notion.com/a'], 'a https://mcp.notion.com/a'],
     ['longest path', 'https://h.example/a/b/c', ['a https://h.example/a', 'a https://h.example/a/b', 'a https://h.example/'], 'a https://h.example/a/b'],
@@ -56,6 +59,7 @@ describe('the credential a request gets', () => {
 test.each([
   ['mcp.notion.com', ['mcp.notion.com', '*.notion.com']],
   ['localhost', ['localhost']],
+  ['.notion.com', ['.notion.com']],
   ['10.0.0.1', ['10.0.0.1']],
   ['[::ffff:1.2.3.4]', ['[::ffff:1.2.3.4]']],
 ])('patterns for %s', (host, patterns) => expect(patternsFor(host)).toEqual(patterns));

@@ -9,8 +9,8 @@ export interface MatchableCredential {
 /** Patterns of hosts a request to `host` may find: itself, and one label of it replaced. */
 export const patternsFor = (host: string): string[] => {
   const dot = host.indexOf('.');
-  // An address has dots but no labels.
-  return dot < 0 || /^[\d.]+$|^\[/.test(host) ? [host] : [host, `*${host.slice(dot)}`];
+  // An address has dots but no labels, and an empty label is none.
+  return dot < 1 || /^[\d.]+$|^\[/.test(host) ? [host] : [host, `*${host.slice(dot)}`];
 };
 
 /**
@@ -19,6 +19,7 @@ export const patternsFor = (host: string): string[] => {
  * @param vaultIds in the run's order: the first vault with a match decides
  */
 export const matchCredential = <C extends MatchableCredential>(target: URL, vaultIds: readonly string[], credentials: readonly C[]): C | null => {
+  if (target.hostname.includes('*')) return null; // a pattern is no host
   const patterns = patternsFor(target.hostname);
   const places = credentials
     .map(credential => ({ credential, url: new URL(credential.serverUrlNormalized) }))

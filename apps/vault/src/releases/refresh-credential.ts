@@ -23,7 +23,8 @@ const PATIENCE_MS = 17_000;
 const LOOK_AGAIN_MS = 100;
 /** After a failure the endpoint is left alone for a while, longer when asking again cannot help. */
 const RETRY_MS = { passing: 10_000, permanent: 60_000 };
-const KEEP_ATTEMPTS = 5;
+/** How long the database may be away before new tokens are given up. */
+const KEEP_FOR_MS = 60_000;
 
 /** A token to use, or why there is none. `stale`: the old one, because a new one could not be had. */
 export type AccessToken = { readonly token: string; readonly secretVersion: number; readonly stale: boolean } | { readonly refused: string };
@@ -53,7 +54,11 @@ export class RefreshCredential {
     const fresh = tokenBefore(auth, MARGIN_MS);
     if (fresh !== null) return { token: fresh, secretVersion: row.secretVersion, stale: false };
     if (refreshRequest(auth) === null) return asItIs(row, auth);
-    // Not ended by whoever asks: the others want it too, and a rotated token must be kept.
+    return this.shared(row, auth);
+  }
+
+  /** Not ended by whoever asks: the others want it too, and a rotated token must be kept. */
+  private shared(row: ReleasableRow, auth: OauthAuth): Promise<AccessToken> {
     const key = `${row.id}/${row.secretVersion}`;
     const shared = this.refreshing.get(key) ?? this.refreshed(row, auth).finally(() => this.refreshing.delete(key));
     this.refreshing.set(key, shared);
@@ -66,12 +71,11 @@ export class RefreshCredential {
     await Promise.allSettled(this.refreshing.values());
   }
 
-  private async refreshed(first: ReleasableRow, firstAuth: OauthAuth): Promise<AccessToken> {
-    let [row, auth] = [first, firstAuth];
+  private async refreshed(row: ReleasableRow, auth: OauthAuth): Promise<AccessToken> {
+    const request = refreshRequest(auth);
+    if (request === null) return asItIs(row, auth);
     const end = performance.now() + PATIENCE_MS;
     for (;;) {
-      const request = refreshRequest(auth);
-      if (request === null) return asItIs(row, auth);
       if (!this.stopping.signal.aborted && (await this.store.leaseRefresh(row, this.owner, LEASE_MS))) {
         const outcome = await this.refresh(row, auth, request);
         if (outcome !== 'changed-meanwhile') return outcome;
@@ -83,9 +87,9 @@ export class RefreshCredential {
         if (opened.type === 'bearer') return { token: opened.token, secretVersion: now.secretVersion, stale: false };
         // Newer than what was asked about: good as long as it lives, however short a life its provider gives it.
         const token = tokenBefore(opened, 0);
-        if (token !== null) return { token, secretVersion: now.secretVersion, stale: false };
-        [row, auth] = [now, opened];
-      } else if (now.coolingDown) {
+        return token === null ? this.shared(now, opened) : { token, secretVersion: now.secretVersion, stale: false };
+      }
+      if (now.coolingDown) {
         return oldToken(row, auth, now.lastError ?? 'The token could not be refreshed');
       }
       if (performance.now() > end || this.stopping.signal.aborted) return oldToken(row, auth, 'The token was not refreshed in time');
@@ -118,15 +122,16 @@ export class RefreshCredential {
   private async keep(row: ReleasableRow, auth: OauthAuth): Promise<boolean> {
     const next = { ...row, secretVersion: row.secretVersion + 1 };
     const envelope = await sealSecret(this.keyRing, next, auth);
-    for (let attempt = 1; ; attempt++) {
+    const end = performance.now() + KEEP_FOR_MS;
+    for (let attempt = 0; ; attempt++) {
       try {
         return await this.store.keepRefreshed(next, envelope);
       } catch (err) {
-        this.logger.error({ err, attempt, team: row.teamId, vault: row.vaultId, credential: row.id }, 'a refreshed token could not be kept');
-        if (attempt === KEEP_ATTEMPTS) throw err;
-        await delay(100 * 2 ** attempt);
+        this.logger.error({ err, attempt, team: row.teamId, vault: row.vaultId, credential: row.id }, 'a refreshed token could not be kept; it is tried again for a while');
+        if (performance.now() > end) throw err;
+        await delay(Math.min(100 * 2 ** attempt, 1_000));
         // Others would ask with a token that is void by now.
-        await this.store.leaseRefresh(row, this.owner, LEASE_MS).catch(() => false); // told by the next attempt
+        await this.store.extendLease(row, this.owner, LEASE_MS).catch(() => undefined); // the next attempt tells
       }
     }
   }

@@ -64,8 +64,14 @@ export class ReleaseStore {
     const taken = await this.database.$executeRaw`
       UPDATE vault.credentials SET refresh_owner = ${owner}::uuid, refresh_until = clock_timestamp() + make_interval(secs => ${leaseMs / 1_000}::float8)
       WHERE id = ${id}::uuid AND team_id = ${teamId}::uuid AND status = 'active' AND secret_version = ${secretVersion}
-        AND (refresh_owner = ${owner}::uuid OR refresh_until IS NULL OR refresh_until < clock_timestamp()) AND (refresh_not_before IS NULL OR refresh_not_before < clock_timestamp())`;
+        AND (refresh_until IS NULL OR refresh_until < clock_timestamp()) AND (refresh_not_before IS NULL OR refresh_not_before < clock_timestamp())`;
     return taken === 1;
+  }
+
+  async extendLease({ teamId, id, secretVersion }: SecretKey, owner: string, leaseMs: number): Promise<void> {
+    await this.database.$executeRaw`
+      UPDATE vault.credentials SET refresh_until = clock_timestamp() + make_interval(secs => ${leaseMs / 1_000}::float8)
+      WHERE id = ${id}::uuid AND team_id = ${teamId}::uuid AND status = 'active' AND secret_version = ${secretVersion} AND refresh_owner = ${owner}::uuid`;
   }
 
   /**

@@ -226,6 +226,24 @@ describe('a refresh', () => {
     expect(await release(on, one)).toMatchObject({ outcome: 'released', secret: 'changed', secretVersion: 2 });
   });
 
+  test('of new tokens given meanwhile is shared by those who waited for the old ones and those who come now', async () => {
+    let letGo = (): void => undefined;
+    const gate = new Promise<void>(resolve => (letGo = resolve));
+    const { requests, refresh } = endpoint(async (count, { refreshToken }) => {
+      if (refreshToken === 'r1') await gate;
+      return { accessToken: `for-${refreshToken}-${count}`, refreshToken: `next-${count}`, expiresAt: inMs(3_600_000) };
+    });
+    const on = open({ refresh });
+    const one = await held(oauth(), on);
+    const before = Array.from({ length: 5 }, () => release(on, one));
+    await eventually(() => expect(requests).toHaveLength(1));
+    await on.credentials.update(one.caller, parseInput(UpdateCredential, { vaultId: one.vaultId, credentialId: one.id, auth: oauth({ refreshToken: 'q1' }) }));
+    const after = Array.from({ length: 5 }, () => release(on, one));
+    letGo();
+    for (const answer of await Promise.all([...before, ...after])) expect(answer).toMatchObject({ outcome: 'released', secret: 'for-q1-2' });
+    expect(requests.map(({ refreshToken }) => refreshToken)).toEqual(['r1', 'q1']);
+  });
+
   test('of tokens that live less than a minute is still one call, in four processes', async () => {
     const { requests, refresh } = endpoint(async count => {
       await gate;
@@ -248,7 +266,7 @@ describe('a refresh', () => {
       await database.$executeRaw`UPDATE vault.credentials SET refresh_owner = gen_random_uuid() WHERE id = ${one.id}::uuid`;
       return { accessToken: `new-${count}`, refreshToken: `r${count}`, expiresAt: inMs(3_600_000) };
     });
-    const on: TestVault = open({ refresh, losingAnswers: 2 });
+    const on: TestVault = open({ refresh, losingAnswers: 6 });
     const one: Awaited<ReturnType<typeof held>> = await held(oauth(), on);
     expect(await release(on, one)).toMatchObject({ outcome: 'released', secret: 'new-1' });
     expect(await release(on, one)).toMatchObject({ outcome: 'released', secret: 'new-1', secretVersion: 2 });
