@@ -1,13 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { afterAll, beforeAll, describe, expect, jest, test } from '@jest/globals';
 import { type AppName, type AppProcess, createSystem, type System } from '@gatehouse/testing';
-
-interface Answer {
-  readonly status: number;
-  readonly body: unknown;
-  readonly headers: Headers;
-}
-type Call = (method: string, path: string, body?: unknown) => Promise<Answer>;
+import { type Answer, type Api, apiOf } from './testing/api.js';
 
 // Keys are made by a process of the command line, which takes its time on a busy machine.
 jest.setTimeout(30_000);
@@ -15,9 +9,9 @@ jest.setTimeout(30_000);
 let system: System;
 let processes: Record<AppName, AppProcess>;
 /** Three teams: one that has no default vault when a test begins, one that may have, one that nobody else sees. */
-let plain: Call;
-let choosing: Call;
-let stranger: Call;
+let plain: Api;
+let choosing: Api;
+let stranger: Api;
 beforeAll(async () => {
   system = createSystem({ RATE_LIMIT_DEFAULT_BURST: '100000', RATE_LIMIT_TEAM_BURST: '100000' });
   processes = await system.startAll();
@@ -25,20 +19,14 @@ beforeAll(async () => {
 }, 60_000);
 afterAll(async () => system.close(), 60_000);
 
-const makeCall = async (...options: string[]): Promise<Call> => {
-  const { secret } = await system.createKey(...options);
-  return async (method, path, body) => {
-    const answer = await fetch(`${processes.gateway.url}${path}`, { method, headers: { authorization: `Bearer ${secret}`, 'content-type': 'application/json' }, ...(body === undefined ? {} : { body: JSON.stringify(body) }) });
-    return { status: answer.status, body: await answer.json(), headers: answer.headers };
-  };
-};
+const makeCall = async (...options: string[]): Promise<Api> => apiOf(processes.gateway, (await system.createKey(...options)).secret);
 
 const LINEAR = { name: 'linear', url: 'https://MCP.Linear.App:443/mcp/' };
 const NOTION = { name: 'notion', url: 'https://mcp.notion.com/mcp' };
 const CANVA = { name: 'canva', url: 'https://mcp.canva.com/mcp' };
 
 /** A new agent that declares three servers, and short names for what tests do with it and the vaults of its team. */
-const agentOf = async (call: Call) => {
+const agentOf = async (call: Api) => {
   const slug = `agent-${randomUUID()}`;
   const created = async (path: string, body: object): Promise<Record<string, unknown>> => {
     const answer = await call('POST', path, body);

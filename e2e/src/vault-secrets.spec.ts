@@ -98,6 +98,8 @@ test('no secret is seen in Redis, in a log, in an answer or in a table, in any f
     { serverUrl: server('x'), auth: { type: 'bearer', token: planted.secret('too long a token').repeat(1_000) } },
     { serverUrl: server('x'), auth: { type: 'oauth', refreshToken: planted.secret('lonely refresh token') } },
     { serverUrl: server('x'), auth: { type: 'oauth', accessToken: 'a', tokenEndpoint: `https://h.example/?${planted.secret('token endpoint').repeat(100)}`, expiresAt: planted.secret('time') } },
+    { serverUrl: server('x'), auth: { type: 'oauth', refreshToken: 'r', clientId: 'c', tokenEndpoint: endpoint.url, tokenEndpointAuth: planted.secret('token endpoint auth') } },
+    { serverUrl: server('x'), auth: { type: 'bearer', token: `${planted.secret('token that no header carries')}\ud800` } },
     { serverUrl: server('x'), auth: { type: 'bearer', token: 't' }, inject: { kind: 'header', header: planted.secret('header name') } },
   ];
   for (const body of wrong) expect((await api('POST', credentials, body)).status).toBe(400);
@@ -120,7 +122,7 @@ test('no secret is seen in Redis, in a log, in an answer or in a table, in any f
   apps.push(await system.start('vault', { VAULT_KEYS: `${current},${old}` }));
   expect((await releases.release([vault.id], server('bearer'))).outcome).toBe('released');
   expect(JSON.parse(await system.cli('vault', 'rotate-keys', '--json'))).toMatchObject({ currentKeyId: 'new', secretsByKey: { new: expect.any(Number) } });
-  await releases.report([vault.id], bearer, 401);
+  await releases.report([vault.id], { credentialId: bearer, secretVersion: 1 }, 401);
   await eventually(async () => expect((await api('GET', '/v1/mcp/vaults')).text).toContain('The server answered 401'));
 
   const rows = JSON.stringify(await database.$queryRaw`SELECT to_jsonb(credentials) AS row FROM vault.credentials UNION ALL SELECT to_jsonb(vaults) FROM vault.vaults UNION ALL SELECT to_jsonb(audit_events) FROM vault.audit_events`);

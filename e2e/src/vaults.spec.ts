@@ -1,13 +1,8 @@
 import { randomBytes, randomUUID } from 'node:crypto';
 import { afterAll, beforeAll, describe, expect, jest, test } from '@jest/globals';
 import { type AppName, type AppProcess, createSystem, type System } from '@gatehouse/testing';
+import { type Answer, type Api, apiOf, sendText } from './testing/api.js';
 
-interface Answer {
-  readonly status: number;
-  readonly body: unknown;
-  readonly headers: Headers;
-}
-type Call = (method: string, path: string, body?: unknown) => Promise<Answer>;
 interface Credential {
   readonly id: string;
   readonly vaultId: string;
@@ -30,8 +25,8 @@ jest.setTimeout(30_000);
 let system: System;
 let processes: Record<AppName, AppProcess>;
 let gateway: AppProcess;
-let mine: Call;
-let stranger: Call;
+let mine: Api;
+let stranger: Api;
 beforeAll(async () => {
   system = createSystem({ RATE_LIMIT_DEFAULT_BURST: '100000', RATE_LIMIT_TEAM_BURST: '100000' });
   processes = await system.startAll();
@@ -40,13 +35,7 @@ beforeAll(async () => {
 }, 60_000);
 afterAll(async () => system.close(), 60_000);
 
-const callWith =
-  (secret: string): Call =>
-  async (method, path, body) => {
-    const answer = await fetch(`${gateway.url}${path}`, { method, headers: { authorization: `Bearer ${secret}`, 'content-type': 'application/json' }, ...(body === undefined ? {} : { body: JSON.stringify(body) }) });
-    return { status: answer.status, body: await answer.json(), headers: answer.headers };
-  };
-const makeTeam = async (...options: string[]): Promise<Call> => callWith((await system.createKey(...options)).secret);
+const makeTeam = async (...options: string[]): Promise<Api> => apiOf(gateway, (await system.createKey(...options)).secret);
 
 const VAULTS = '/v1/mcp/vaults';
 const VAULT_KEYS = ['id', 'teamId', 'name', 'description', 'metadata', 'isDefault', 'status', 'createdAt', 'updatedAt', 'archivedAt', 'credentials'];
@@ -78,23 +67,23 @@ const expectSuccess = ({ status, body }: Answer): void => {
   expect(status).toBe(200);
 };
 
-const makeVault = async (call: Call = mine, body: object = {}): Promise<Vault> => {
+const makeVault = async (call: Api = mine, body: object = {}): Promise<Vault> => {
   const answer = await call('POST', VAULTS, { name: 'Vault', ...body });
   expect(answer.status).toBe(201);
   return (answer.body as { vault: Vault }).vault;
 };
-const getVault = async (id: string, call: Call = mine): Promise<Vault> => {
+const getVault = async (id: string, call: Api = mine): Promise<Vault> => {
   const answer = await call('GET', `${VAULTS}/${id}`);
   expect(answer.status).toBe(200);
   return (answer.body as { vault: Vault }).vault;
 };
-const listVaults = async (call: Call, query = ''): Promise<readonly Vault[]> => {
+const listVaults = async (call: Api, query = ''): Promise<readonly Vault[]> => {
   const answer = await call('GET', `${VAULTS}${query}`);
   expect(answer.status).toBe(200);
   return (answer.body as { vaults: Vault[] }).vaults;
 };
-const addCredential = async (vaultId: string, serverUrl: string, body: object = {}, call: Call = mine): Promise<Answer> => call('POST', `${VAULTS}/${vaultId}/credentials`, { serverUrl, auth: BEARER, ...body });
-const makeCredential = async (vaultId: string, serverUrl = 'https://mcp.linear.app/mcp', body: object = {}, call: Call = mine): Promise<Credential> => {
+const addCredential = async (vaultId: string, serverUrl: string, body: object = {}, call: Api = mine): Promise<Answer> => call('POST', `${VAULTS}/${vaultId}/credentials`, { serverUrl, auth: BEARER, ...body });
+const makeCredential = async (vaultId: string, serverUrl = 'https://mcp.linear.app/mcp', body: object = {}, call: Api = mine): Promise<Credential> => {
   const answer = await addCredential(vaultId, serverUrl, body, call);
   expect(answer.status).toBe(201);
   return (answer.body as { credential: Credential }).credential;
@@ -703,14 +692,14 @@ describe('what is not there', () => {
 
 describe('order of checks', () => {
   test('without a key everything is 401', async () => {
-    const nobody = callWith('');
+    const nobody = apiOf(gateway, '');
     for (const [method, path, body] of [['GET', VAULTS], ['POST', VAULTS, {}], ['GET', `${VAULTS}/x`], ['PATCH', `${VAULTS}/x`, { name: null }], ['DELETE', `${VAULTS}/x?force=maybe`], ['POST', `${VAULTS}/x/set-default`], ['POST', `${VAULTS}/x/credentials`, {}], ['PATCH', `${VAULTS}/x/credentials/y`, {}], ['DELETE', `${VAULTS}/x/credentials/y`]] as const)
       expectFailure(await nobody(method, path, body), 'unauthorized', 401, 'Invalid or missing API key');
   });
 
   test('a missing scope is told before what is wrong with the request and before what is not there', async () => {
     const team = `scoped-${randomBytes(6).toString('hex')}`;
-    const scoped = async (scopes: string): Promise<Call> => makeTeam('--team', team, '--scopes', scopes);
+    const scoped = async (scopes: string): Promise<Api> => makeTeam('--team', team, '--scopes', scopes);
     const [reader, writer, neither] = await Promise.all([scoped('vaults:read'), scoped('vaults:write'), scoped('agents:read,chat:run')]);
     const { id } = await makeVault(writer);
     expect((await reader('GET', `${VAULTS}/${id}`)).status).toBe(200);
@@ -726,10 +715,7 @@ describe('order of checks', () => {
 
   test('the form of a body comes before its fields, and those before what is not there', async () => {
     const { secret } = await system.createKey();
-    const raw = async (method: string, path: string, body: string, type = 'application/json'): Promise<Answer> => {
-      const answer = await fetch(`${gateway.url}${path}`, { method, headers: { authorization: `Bearer ${secret}`, 'content-type': type }, body });
-      return { status: answer.status, body: await answer.json(), headers: answer.headers };
-    };
+    const raw = (method: string, path: string, text: string, type = 'application/json'): Promise<Answer> => sendText(gateway, secret, method, path, { text, type });
     const nowhere = `${VAULTS}/${randomUUID()}`;
     for (const [method, path] of [['POST', VAULTS], ['PATCH', nowhere], ['POST', `${nowhere}/set-default`], ['POST', `${nowhere}/credentials`], ['PATCH', `${nowhere}/credentials/x`]] as const) {
       expectFailure(await raw(method, path, '{'), 'invalid_request', 400, 'Request body is not valid JSON');

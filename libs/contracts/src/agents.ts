@@ -2,10 +2,11 @@ import { isIP } from 'node:net';
 import { Nothing } from './health.js';
 import { type Page, PageQuery } from './pages.js';
 import { rpc, rpcContract } from './rpc/contract.js';
-import type { Coverage } from './vaults/vaults.js';
+import type { Coverage } from './vaults/coverage.js';
+import { IsVaultIds, VaultChoice } from './vaults/vault-choice.js';
 import { FromPath, Optional, Required, Strict } from './validation/input-fields.js';
 import { type FilesInput, IsEnvMap, IsFilesMap } from './validation/maps.js';
-import { type Check, IsHttpUrl, IsInput, IsInteger, IsListOf, IsListOfInputs, IsOneOf, IsPath, IsSlug, IsText, IsTextList, IsUsd, Rule, uuidV4Text } from './validation/rules.js';
+import { type Check, IsHttpUrl, IsInput, IsInteger, IsListOf, IsListOfInputs, IsOneOf, IsPath, IsSlug, IsText, IsTextList, IsUsd, Rule } from './validation/rules.js';
 
 export const PERMISSION_MODES = ['default', 'acceptEdits', 'bypassPermissions', 'plan', 'dontAsk'] as const;
 export type PermissionMode = (typeof PERMISSION_MODES)[number];
@@ -166,7 +167,7 @@ export class PutAgent {
   mcpServers?: McpServer[];
 
   @Optional()
-  @IsListOf(50, uuidV4Text)
+  @IsVaultIds()
   vaultIds?: string[];
 
   @Optional()
@@ -240,14 +241,10 @@ export interface AgentVersion {
 }
 
 /** What a chat would find (spec 8.5), asked without one. */
-export class CheckCoverage extends AgentRef {
-  @Optional()
-  @IsListOf(50, uuidV4Text)
-  vaultIds?: string[];
-
-  @Optional({ trim: true, blank: 'absent' })
-  @IsText({ max: 255 })
-  externalUserId?: string;
+export class CheckCoverage extends VaultChoice implements AgentRef {
+  /** A malformed slug is an agent that does not exist. */
+  @FromPath()
+  slug!: string;
 }
 
 /** An agent whose active version declares servers. */

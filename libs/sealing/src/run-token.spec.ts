@@ -53,6 +53,13 @@ describe('run token', () => {
     expect(await verifier.verify(forge({}))).toMatchObject(claims);
   });
 
+  test('gives ids in lower case, however they were written', async () => {
+    const [teamId, keyId, runId] = [claims.teamId.toUpperCase(), claims.keyId.toUpperCase(), claims.runId.toUpperCase()];
+    const token = await signer.sign({ ...claims, teamId, keyId, runId, sandboxId: 'User-123', vaultIds: claims.vaultIds.map(id => id.toUpperCase()) }, { lifetimeSeconds: 60 });
+    expect(partsOf(token).payload).toMatchObject({ team: teamId });
+    expect(await verifier.verify(token)).toEqual({ ...claims, sandboxId: 'User-123', expiresAt: NOW + 60_000 });
+  });
+
   test('is signed from the text of a key', async () => {
     const own = RunTokenSigner.from(randomBytes(32).toString('base64'));
     const [none, many] = [[], Array.from({ length: 50 }, uuidV4)];

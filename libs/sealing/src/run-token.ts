@@ -1,5 +1,5 @@
 import { type KeyObject, createHash } from 'node:crypto';
-import { isSandboxId, isUuid } from '@gatehouse/contracts';
+import { isSandboxId, isUuid, VAULTS_OF_RUN_MAX } from '@gatehouse/contracts';
 import { type JWTHeaderParameters, type JWTPayload, SignJWT, errors, jwtVerify } from 'jose';
 import { LRUCache } from 'lru-cache';
 import { type RunTokenPublicKeys, parseRunTokenPrivateKey, rawRunTokenPublicKey, runTokenKeyId } from './run-token-keys.js';
@@ -16,7 +16,7 @@ export interface RunTokenClaims {
   /** As callers see it. */
   readonly sandboxId: string;
   readonly runId: string;
-  /** At most 50; the first one with a credential for an address gives it. */
+  /** At most `VAULTS_OF_RUN_MAX`; the first one with a credential for an address gives it. */
   readonly vaultIds: readonly string[];
 }
 
@@ -37,7 +37,6 @@ export class RunTokenInvalid extends Error {
 const ALGORITHM = 'EdDSA';
 const ISSUER = 'gatehouse';
 const AUDIENCE = 'gatehouse-egress';
-const VAULTS_MAX = 50;
 const TOKEN_BYTES_MAX = 8_192;
 const CLOCK_TOLERANCE_SECONDS = 5;
 const REMEMBERED_MAX = 5_000;
@@ -132,12 +131,13 @@ const reasonOf = (error: unknown): string => {
   return 'it cannot be read';
 };
 
-/** Null when anything is missing, of a wrong type or form. */
+/** Null when anything is missing, of a wrong type or form. Ids are given in lower case, as rows have them: they are compared as texts. */
 const claimsOf = ({ aud, sub, team, key, sandbox, vaults, iat, exp }: JWTPayload): VerifiedRunToken | null => {
   if (aud !== AUDIENCE || !Number.isSafeInteger(iat) || !isInstant(exp) || !isText(sub, isUuid) || !isText(team, isUuid) || !isText(key, isUuid) || !isText(sandbox, isSandboxId) || !isVaultIds(vaults)) return null;
-  return { runId: sub, teamId: team, keyId: key, sandboxId: sandbox, vaultIds: vaults, expiresAt: exp * 1_000 };
+  return { runId: lower(sub), teamId: lower(team), keyId: lower(key), sandboxId: sandbox, vaultIds: vaults.map(lower), expiresAt: exp * 1_000 };
 };
 
+const lower = (id: string): string => id.toLowerCase();
 const isInstant = (value: unknown): value is number => Number.isSafeInteger(value);
 const isText = (value: unknown, hasForm: (text: string) => boolean): value is string => typeof value === 'string' && hasForm(value);
-const isVaultIds = (value: unknown): value is readonly string[] => Array.isArray(value) && value.length <= VAULTS_MAX && value.every(id => isText(id, isUuid));
+const isVaultIds = (value: unknown): value is readonly string[] => Array.isArray(value) && value.length <= VAULTS_OF_RUN_MAX && value.every(id => isText(id, isUuid));

@@ -7,6 +7,7 @@ export type AuditAction =
   | 'vault.archived'
   | 'vault.deleted'
   | 'vault.made_default'
+  | 'vault.unset_default'
   | 'credential.created'
   | 'credential.updated'
   | 'credential.secret_replaced'

@@ -1,6 +1,6 @@
 import type { Credential, CredentialAuth, CredentialAuthView } from '@gatehouse/contracts';
 import type { Logger } from '@gatehouse/platform';
-import type { KeyRing } from '@gatehouse/sealing';
+import { EnvelopeBroken, type KeyRing } from '@gatehouse/sealing';
 import { Inject, Injectable } from '@nestjs/common';
 import { openSecret } from '../secrets/credential-secret.js';
 import { KEY_RING, LOGGER } from '../tokens.js';
@@ -41,7 +41,8 @@ export class CredentialViews {
     try {
       return authView(await openSecret(this.keyRing, row));
     } catch (err) {
-      this.logger.error({ err, team: row.teamId, vault: row.vaultId, credential: row.id, key: row.keyId }, 'the secret of a credential cannot be read');
+      if (!(err instanceof EnvelopeBroken)) throw err;
+      this.logger.error({ err, team: row.teamId, vault: row.vaultId, credential: row.id, kek: row.keyId }, 'the secret of a credential cannot be read');
       return { type: row.authType, unreadable: true };
     }
   }

@@ -10,6 +10,7 @@ import {
   isUuid,
   normaliseServerUrl,
   notFound,
+  type RpcCall,
   type RpcHandlers,
   type UpdateCredential,
   uuidV4,
@@ -21,15 +22,21 @@ import { Inject } from '@nestjs/common';
 import { apiEvent } from '../audit/audit-event.js';
 import { sealSecret } from '../secrets/credential-secret.js';
 import { KEY_RING } from '../tokens.js';
+import { vaultIdOf } from '../vaults/vault-id.js';
 import type { CredentialRow } from './credential-row.js';
 import { CredentialViews } from './credential-view.js';
 import { type CredentialChange, CredentialsStore, type OtherCredentials } from './credentials.store.js';
+
+/** Aborted once the caller was told to come back: what waits for its turn until then is not done later. */
+type Asked = Partial<Pick<RpcCall, 'signal'>>;
 
 /** Credentials of vaults (spec 10.5). Secrets go in here and come out at a release only. */
 @RpcService(credentialsRpc)
 export class CredentialsService implements RpcHandlers<typeof credentialsRpc> {
   /** Creators of one vault wait here rather than each on a connection of its own behind the row's lock. */
   private readonly creators = new OneAtATime();
+  /** Likewise those who change one credential. */
+  private readonly changers = new OneAtATime();
 
   constructor(
     private readonly credentials: CredentialsStore,
@@ -37,26 +44,30 @@ export class CredentialsService implements RpcHandlers<typeof credentialsRpc> {
     @Inject(KEY_RING) private readonly keyRing: KeyRing,
   ) {}
 
-  async create(caller: Caller, { vaultId, name = null, serverUrl, auth, inject = DEFAULT_INJECT, metadata = {} }: CreateCredential): Promise<Credential> {
+  async create(caller: Caller, { vaultId, name = null, serverUrl, auth, inject = DEFAULT_INJECT, metadata = {} }: CreateCredential, { signal }: Asked = {}): Promise<Credential> {
     const place = { id: uuidV4(), teamId: caller.teamId, vaultId: vaultIdOf(vaultId), secretVersion: 1, ...addressOf(serverUrl) };
     const envelope = await sealSecret(this.keyRing, place, auth);
-    const row = await this.creators.run(place.vaultId, () =>
-      this.credentials.create({ ...place, name, serverUrl, inject, authType: auth.type, metadata }, envelope, apiEvent(caller, 'credential.created', place.vaultId, place.id)),
-    );
+    const row = await this.creators.run(place.vaultId, async () => {
+      signal?.throwIfAborted();
+      return this.credentials.create({ ...place, name, serverUrl, inject, authType: auth.type, metadata }, envelope, apiEvent(caller, 'credential.created', place.vaultId, place.id));
+    });
     if (row === 'vault-missing') throw notFound('Vault');
     if (row === 'duplicate') throw duplicate();
     if (row === 'full') throw new GatehouseError('credential_cap_exceeded', `Vault already has ${CREDENTIALS_MAX} active credentials`, { limit: CREDENTIALS_MAX });
     return this.views.of(row);
   }
 
-  async update(caller: Caller, { vaultId: givenVaultId, credentialId: givenId, name, serverUrl, auth, inject, metadata }: UpdateCredential): Promise<Credential> {
+  async update(caller: Caller, { vaultId: givenVaultId, credentialId: givenId, name, serverUrl, auth, inject, metadata }: UpdateCredential, { signal }: Asked = {}): Promise<Credential> {
     const { vaultId, id } = await this.idsOf(caller.teamId, givenVaultId, givenId);
     const change = async (row: CredentialRow, others: OtherCredentials): Promise<CredentialChange> => {
       if (serverUrl !== undefined) await mustBeSameAddress(serverUrl, row, others);
       return { name, serverUrl, inject: inject === null ? DEFAULT_INJECT : inject, metadata, secret: auth && (await this.resealed(row, auth)) };
     };
     const event = apiEvent(caller, auth === undefined ? 'credential.updated' : 'credential.secret_replaced', vaultId, id);
-    const row = await this.credentials.update(caller.teamId, vaultId, id, change, event);
+    const row = await this.changers.run(id, async () => {
+      signal?.throwIfAborted();
+      return this.credentials.update(caller.teamId, vaultId, id, change, event);
+    });
     if (row === 'vault-missing') throw notFound('Vault');
     if (row === 'missing') throw notFound('Credential');
     return this.views.of(row);
@@ -105,10 +116,4 @@ const duplicate = (): GatehouseError => new GatehouseError('conflict', 'An activ
 const addressOf = (serverUrl: string): { serverUrlNormalized: string; hostPattern: string } => {
   const { normalized, hostPattern } = normaliseServerUrl(serverUrl);
   return { serverUrlNormalized: normalized, hostPattern };
-};
-
-/** What cannot be an id is a thing that does not exist. */
-const vaultIdOf = (id: string): string => {
-  if (!isUuid(id)) throw notFound('Vault');
-  return id.toLowerCase();
 };

@@ -24,13 +24,25 @@ const placeText = ({ teamId, vaultId, id, secretVersion, serverUrlNormalized }: 
 /** Under a key of its own, wrapped by the ring's current one. */
 export const sealSecret = (keyRing: KeyRing, place: SecretPlace, auth: CredentialAuth): Promise<Envelope> => sealEnvelope(keyRing, JSON.stringify(auth), placeText(place));
 
-/** @throws EnvelopeBroken when anything of the row is not as it was sealed, or its key is not on the ring. */
+/**
+ * @throws EnvelopeBroken when anything of the row is not as it was sealed, or its key is not on the ring
+ * @throws Error when it opens and holds what was never a secret of a credential: a fault of the program
+ */
 export const openSecret = async (keyRing: KeyRing, row: SecretPlace & SecretColumns): Promise<CredentialAuth> => {
   const plaintext = await openEnvelope(keyRing, envelopeOf(row), placeText(row));
   try {
-    return JSON.parse(plaintext.toString()) as CredentialAuth;
+    return authOf(plaintext.toString());
   } finally {
     plaintext.fill(0);
+  }
+};
+
+/** The parser's own message quotes the text, so it goes nowhere. */
+const authOf = (plaintext: string): CredentialAuth => {
+  try {
+    return JSON.parse(plaintext) as CredentialAuth;
+  } catch {
+    throw new Error('What was sealed as the secret of a credential is not JSON');
   }
 };
 

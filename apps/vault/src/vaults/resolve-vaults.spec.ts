@@ -19,6 +19,13 @@ describe('the vaults of a run', () => {
     ['the default', {}, { source: 'team_default', vaultIds: [STANDARD], warnings: [] }],
   ])('%s', (_what, request, expected) => expect(resolved(request)).toEqual(expected));
 
+  test('the 50 oldest of an end user, and a warning that there are more', () => {
+    const theirs = Array.from({ length: 51 }, (_, age) => vault(`00000000-0000-4000-8000-0000000001${String(99 - age)}`, { externalUserId: 'u1', createdAt: new Date(1_000 * (51 - age)) }));
+    const oldestFirst = theirs.map(({ id }) => id).reverse();
+    expect(resolved({ externalUserId: 'u1' }, theirs)).toEqual({ source: 'external_user', vaultIds: oldestFirst.slice(0, 50), warnings: ['The end user has more than 50 vaults; only the 50 oldest are used'] });
+    expect(resolved({ externalUserId: 'u1' }, theirs.slice(1))).toEqual({ source: 'external_user', vaultIds: oldestFirst.slice(0, 50), warnings: [] });
+  });
+
   test('none, when there is no default', () => {
     expect(resolved({ agentVaultIds: [GONE] }, [vault(OWN)])).toEqual({ source: 'none', vaultIds: [], warnings: [skipped] });
   });

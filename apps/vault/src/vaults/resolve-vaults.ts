@@ -1,4 +1,4 @@
-import { notFound, type VaultSource } from '@gatehouse/contracts';
+import { notFound, VAULTS_OF_RUN_MAX, type VaultSource } from '@gatehouse/contracts';
 
 /** A vault that may be used: active, of the asking team. */
 export interface UsableVault {
@@ -18,7 +18,7 @@ export interface VaultRequest {
 
 export interface ResolvedVaults {
   readonly source: VaultSource;
-  /** In the order in which they are asked for a credential. */
+  /** In the order in which they are asked for a credential; at most {@link VAULTS_OF_RUN_MAX}. */
   readonly vaultIds: readonly string[];
   readonly warnings: readonly string[];
 }
@@ -39,7 +39,8 @@ export const resolveVaults = ({ vaultIds, externalUserId, agentVaultIds }: Vault
 
   if (externalUserId !== undefined) {
     const theirs = usable.filter(vault => vault.externalUserId === externalUserId).sort(oldestFirst);
-    if (theirs.length > 0) return { source: 'external_user', vaultIds: theirs.map(({ id }) => id), warnings: [] };
+    const tooMany = theirs.length > VAULTS_OF_RUN_MAX ? [`The end user has more than ${VAULTS_OF_RUN_MAX} vaults; only the ${VAULTS_OF_RUN_MAX} oldest are used`] : [];
+    if (theirs.length > 0) return { source: 'external_user', vaultIds: theirs.slice(0, VAULTS_OF_RUN_MAX).map(({ id }) => id), warnings: tooMany };
   }
 
   const wanted = distinct(agentVaultIds);

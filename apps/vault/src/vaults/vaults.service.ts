@@ -6,7 +6,6 @@ import {
   type CreateVault,
   type DeleteVault,
   GatehouseError,
-  isUuid,
   type ListVaults,
   notFound,
   type ResolveVaults,
@@ -22,6 +21,7 @@ import {
   type VaultRef,
   vaultsRpc,
 } from '@gatehouse/contracts';
+import { OneAtATime } from '@gatehouse/platform';
 import { InjectRpc, RpcService } from '@gatehouse/rpc';
 import { Inject } from '@nestjs/common';
 import { apiEvent } from '../audit/audit-event.js';
@@ -31,11 +31,15 @@ import { COVERAGE_MODE, SUGGESTIONS } from '../tokens.js';
 import { coverageWarnings, coverServers, normalisedOrNull } from './coverage.js';
 import { resolveVaults } from './resolve-vaults.js';
 import { agentsAndCoverage } from './vault-detail.js';
+import { vaultIdOf } from './vault-id.js';
 import { type VaultRow, VaultsStore } from './vaults.store.js';
 
 /** Vaults of a team (spec 10.3), and which of them a run may use (8.5). */
 @RpcService(vaultsRpc)
 export class VaultsService implements RpcHandlers<typeof vaultsRpc> {
+  /** Those who choose the default of one team wait here rather than each on a connection of its own behind the same lock. */
+  private readonly choosers = new OneAtATime();
+
   constructor(
     private readonly vaults: VaultsStore,
     private readonly credentials: CredentialViews,
@@ -48,8 +52,8 @@ export class VaultsService implements RpcHandlers<typeof vaultsRpc> {
   async list({ teamId }: Caller, { status }: ListVaults): Promise<VaultList> {
     const rows = await this.vaults.list(teamId, status);
     const credentials = await this.vaults.credentialsOf(rows.map(({ id }) => id));
-    const byVault = new Map<string, CredentialRow[]>();
-    for (const row of credentials) byVault.set(row.vaultId, [...(byVault.get(row.vaultId) ?? []), row]);
+    const byVault = new Map<string, CredentialRow[]>(rows.map(({ id }) => [id, []]));
+    for (const row of credentials) byVault.get(row.vaultId)?.push(row);
     return { vaults: await Promise.all(rows.map(row => this.view(row, byVault.get(row.id) ?? []))), suggestions: this.suggestions };
   }
 
@@ -85,9 +89,14 @@ export class VaultsService implements RpcHandlers<typeof vaultsRpc> {
     }
   }
 
-  async setDefault(caller: Caller, { vaultId }: VaultRef): Promise<void> {
+  async setDefault(caller: Caller, { vaultId }: VaultRef, { signal }: Partial<Pick<RpcCall, 'signal'>> = {}): Promise<void> {
     const id = vaultIdOf(vaultId);
-    if (!(await this.vaults.setDefault(caller.teamId, id, apiEvent(caller, 'vault.made_default', id)))) throw notFound('Vault');
+    const chosen = await this.choosers.run(caller.teamId, async () => {
+      // Who was told to come back gets nothing done later.
+      signal?.throwIfAborted();
+      return this.vaults.setDefault(caller.teamId, id, apiEvent(caller, 'vault.made_default', id));
+    });
+    if (!chosen) throw notFound('Vault');
   }
 
   /** Never refuses for want of coverage: what is missing is for the caller to judge by `mode`. */
@@ -118,9 +127,3 @@ export class VaultsService implements RpcHandlers<typeof vaultsRpc> {
     };
   }
 }
-
-/** What cannot be an id is a vault that does not exist. */
-const vaultIdOf = (id: string): string => {
-  if (!isUuid(id)) throw notFound('Vault');
-  return id.toLowerCase();
-};

@@ -1,8 +1,8 @@
-import { EXTERNAL_USER_KEY, type VaultStatus } from '@gatehouse/contracts';
+import { EXTERNAL_USER_KEY, VAULTS_OF_RUN_MAX, type VaultStatus } from '@gatehouse/contracts';
 import { type Database, inTransaction, Prisma } from '@gatehouse/database';
 import { InjectDatabase } from '@gatehouse/platform';
 import { Injectable } from '@nestjs/common';
-import { type AuditEvent, recordIfChanged } from '../audit/audit-event.js';
+import { type AuditAction, type AuditEvent, recordAll, recordIfChanged } from '../audit/audit-event.js';
 import { ARCHIVED, CREDENTIAL_COLUMNS, type CredentialRow } from '../credentials/credential-row.js';
 import { urlHash } from '../credentials/credentials.store.js';
 import type { CoveringCredential } from './coverage.js';
@@ -89,20 +89,25 @@ export class VaultsStore {
           WHERE id = ${id}::uuid AND team_id = ${teamId}::uuid AND status = 'active' RETURNING id
         ), event AS (${recordIfChanged(event)})
         SELECT id FROM changed`;
+      if (changed.length === 0) return false;
       // A statement of its own: it sees the credential whose creator held the vault's row until now.
-      if (changed.length > 0) await transaction.$executeRaw`UPDATE vault.credentials SET ${ARCHIVED} WHERE vault_id = ${id}::uuid AND status = 'active'`;
-      return changed.length > 0;
+      const credentials = await transaction.$queryRaw<{ id: string }[]>`UPDATE vault.credentials SET ${ARCHIVED} WHERE vault_id = ${id}::uuid AND status = 'active' RETURNING id`;
+      await transaction.$executeRaw(recordAll(withItsVault(event, 'credential.archived', credentials)));
+      return true;
     });
   }
 
   /** Removes an archived vault with its credentials for good. */
-  async remove(teamId: string, id: string, event: AuditEvent): Promise<'removed' | 'missing' | 'active'> {
-    const [row] = await this.database.$queryRaw<{ removed: boolean; active: boolean }[]>`
-      WITH changed AS (
-        DELETE FROM vault.vaults WHERE id = ${id}::uuid AND team_id = ${teamId}::uuid AND status = 'archived' RETURNING id
-      ), event AS (${recordIfChanged(event)})
-      SELECT EXISTS (SELECT FROM changed) AS removed, EXISTS (SELECT FROM vault.vaults WHERE id = ${id}::uuid AND team_id = ${teamId}::uuid AND status = 'active') AS active`;
-    return row?.removed === true ? 'removed' : row?.active === true ? 'active' : 'missing';
+  remove(teamId: string, id: string, event: AuditEvent): Promise<'removed' | 'missing' | 'active'> {
+    return inTransaction(this.database, async transaction => {
+      const [vault] = await transaction.$queryRaw<{ status: VaultStatus }[]>`SELECT status FROM vault.vaults WHERE id = ${id}::uuid AND team_id = ${teamId}::uuid FOR UPDATE`;
+      if (vault === undefined) return 'missing';
+      if (vault.status === 'active') return 'active';
+      const credentials = await transaction.$queryRaw<{ id: string }[]>`DELETE FROM vault.credentials WHERE vault_id = ${id}::uuid RETURNING id`;
+      await transaction.$executeRaw`DELETE FROM vault.vaults WHERE id = ${id}::uuid`;
+      await transaction.$executeRaw(recordAll([event, ...withItsVault(event, 'credential.deleted', credentials)]));
+      return 'removed';
+    });
   }
 
   /** Makes it the team's default instead of another. False without such an active vault: then nothing changes. */
@@ -111,7 +116,9 @@ export class VaultsStore {
       await inTransaction(this.database, async transaction => {
         // Those who choose take turns: between unsetting one and setting another nobody else may choose.
         await transaction.$executeRaw`SELECT pg_advisory_xact_lock(hashtextextended(${`vault default ${teamId}`}, 0))`;
-        await transaction.$executeRaw`UPDATE vault.vaults SET is_default = false, updated_at = clock_timestamp() WHERE team_id = ${teamId}::uuid AND is_default AND id <> ${id}::uuid`;
+        const former = await transaction.$queryRaw<{ id: string }[]>`
+          UPDATE vault.vaults SET is_default = false, updated_at = clock_timestamp() WHERE team_id = ${teamId}::uuid AND is_default AND id <> ${id}::uuid RETURNING id`;
+        await transaction.$executeRaw(recordAll(former.map(vault => ({ ...event, action: 'vault.unset_default', vaultId: vault.id }))));
         const set = await transaction.$queryRaw<{ wasDefault: boolean }[]>`
           WITH before AS (
             SELECT id, is_default FROM vault.vaults WHERE id = ${id}::uuid AND team_id = ${teamId}::uuid AND status = 'active' FOR UPDATE
@@ -128,13 +135,13 @@ export class VaultsStore {
     }
   }
 
-  /** Every active vault a request could mean, in one look. */
+  /** Every active vault a request could mean, in one look. Of an end user's only the oldest, one more than a run can have. */
   usable(teamId: string, { vaultIds = [], externalUserId, agentVaultIds }: VaultRequest): Promise<UsableVault[]> {
     const ids = [...vaultIds, ...agentVaultIds].map(id => id.toLowerCase());
     return this.database.$queryRaw<UsableVault[]>`
       SELECT id, external_user_id AS "externalUserId", is_default AS "isDefault", created_at AS "createdAt" FROM vault.vaults
       WHERE team_id = ${teamId}::uuid AND status = 'active'
-        AND (is_default OR id = ANY(${ids}::uuid[]) ${externalUserId === undefined ? Prisma.empty : Prisma.sql`OR external_user_id = ${externalUserId}`})`;
+        AND (is_default OR id = ANY(${ids}::uuid[]) ${externalUserId === undefined ? Prisma.empty : Prisma.sql`OR id IN (${oldestOf(teamId, externalUserId)})`})`;
   }
 
   /** Credentials in any of the vaults for any of the addresses, archived ones included. */
@@ -145,6 +152,13 @@ export class VaultsStore {
       WHERE vault_id = ANY(${[...vaultIds]}::uuid[]) AND server_url_hash = ANY(${serverUrlsNormalized.map(urlHash)}::bytea[])`;
   }
 }
+
+const oldestOf = (teamId: string, externalUserId: string): Prisma.Sql => Prisma.sql`
+  SELECT id FROM vault.vaults WHERE team_id = ${teamId}::uuid AND status = 'active' AND external_user_id = ${externalUserId} ORDER BY created_at, id LIMIT ${VAULTS_OF_RUN_MAX + 1}`;
+
+/** What befalls credentials in consequence of an event of their vault, one event each. */
+const withItsVault = (event: AuditEvent, action: AuditAction, credentials: readonly { readonly id: string }[]): AuditEvent[] =>
+  credentials.map(({ id }) => ({ ...event, action, credentialId: id, detail: 'with its vault' }));
 
 /** Undoes a transaction. */
 class NoSuchVault extends Error {}

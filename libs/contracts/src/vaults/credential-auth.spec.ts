@@ -15,6 +15,8 @@ describe('auth is kept', () => {
   test.each([
     ['a token, trimmed', { type: 'bearer', token: '  s3cret ' }, { type: 'bearer', token: 's3cret' }],
     ['the longest token after trimming', { type: 'bearer', token: ` ${LONGEST} ` }, { type: 'bearer', token: LONGEST }],
+    ['a token of any characters', { type: 'bearer', token: 'ü\u{1f511}' }, { type: 'bearer', token: 'ü\u{1f511}' }],
+    ['an access token of any characters', { type: 'oauth', accessToken: 'ü\u{1f511}' }, { type: 'oauth', accessToken: 'ü\u{1f511}' }],
     ['without what it does not know', { type: 'bearer', token: 't', accessToken: 'a', refreshToken: 7 }, { type: 'bearer', token: 't' }],
     ['an access token alone', { type: 'oauth', accessToken: ' a ' }, { type: 'oauth', accessToken: 'a' }],
     ['a client id alone', { type: 'oauth', clientId: 'c' }, { type: 'oauth', clientId: 'c' }],
@@ -58,6 +60,8 @@ describe('auth is refused', () => {
     [{ type: 'bearer', token: ' \t ' }, 'validation_error', 'auth.token must not be empty'],
     [{ type: 'bearer', token: 7 }, 'validation_error', 'auth.token must be a string'],
     [{ type: 'bearer', token: 'a\0b' }, 'validation_error', 'auth.token must not contain NUL'],
+    [{ type: 'bearer', token: 'a\ud800' }, 'validation_error', 'auth.token must not contain unpaired surrogates'],
+    [{ type: 'bearer', token: '\udc00a' }, 'validation_error', 'auth.token must not contain unpaired surrogates'],
     [{ type: 'bearer', token: 'a\r\nX-Other: b' }, 'validation_error', 'auth.token must not contain control characters'],
 
     [{ type: 'oauth' }, 'validation_error', NOTHING],
@@ -73,8 +77,10 @@ describe('auth is refused', () => {
     [{ type: 'oauth', ...ENDPOINT, tokenEndpointAuth: 'client_secret_basic' }, 'validation_error', 'auth.type oauth with client_secret_basic needs clientSecret'],
     [{ type: 'oauth', ...ENDPOINT, tokenEndpointAuth: 'client_secret_post', clientSecret: ' ' }, 'validation_error', 'auth.type oauth with client_secret_post needs clientSecret'],
     [{ type: 'oauth', ...ENDPOINT, tokenEndpointAuth: 'private_key_jwt', clientSecret: 's' }, 'validation_error', 'auth.tokenEndpointAuth must be one of none, client_secret_basic, client_secret_post'],
+    [{ type: 'oauth', ...ENDPOINT, tokenEndpointAuth: 'private_key_jwt' }, 'validation_error', 'auth.tokenEndpointAuth must be one of none, client_secret_basic, client_secret_post'],
     [{ type: 'oauth', accessToken: 7 }, 'validation_error', 'auth.accessToken must be a string'],
     [{ type: 'oauth', accessToken: 'a\nb' }, 'validation_error', 'auth.accessToken must not contain control characters'],
+    [{ type: 'oauth', accessToken: 'a\ud83d' }, 'validation_error', 'auth.accessToken must not contain unpaired surrogates'],
     [{ type: 'oauth', accessToken: 'a', tokenType: 'a\nb' }, 'validation_error', 'auth.tokenType must not contain control characters'],
     [{ type: 'oauth', accessToken: 'a', scope: 'a\0' }, 'validation_error', 'auth.scope must not contain NUL'],
     [{ type: 'oauth', ...ENDPOINT, tokenEndpoint: 'ftp://t.example/' }, 'validation_error', 'auth.tokenEndpoint must be an http or https URL'],
@@ -101,7 +107,7 @@ describe('auth is refused', () => {
   });
 
   test('a message never repeats what was sent', () => {
-    for (const auth of [{ type: 'planted-secret' }, { type: 'bearer', token: 'planted-secret\0' }, { type: 'oauth', ...ENDPOINT, tokenEndpoint: 'ftp://planted-secret' }, { type: 'oauth', accessToken: 'a', expiresAt: 'planted-secret' }])
+    for (const auth of [{ type: 'planted-secret' }, { type: 'bearer', token: 'planted-secret\0' }, { type: 'oauth', ...ENDPOINT, tokenEndpoint: 'ftp://planted-secret' }, { type: 'oauth', accessToken: 'a', expiresAt: 'planted-secret' }, { type: 'oauth', ...ENDPOINT, tokenEndpointAuth: 'planted-secret' }])
       expect(() => read(auth)).toThrow(expect.objectContaining({ message: expect.not.stringContaining('planted-secret') }));
   });
 });

@@ -1,5 +1,6 @@
 import { Optional, Required } from '../validation/input-fields.js';
 import { IsLine, IsOneOf, Rule } from '../validation/rules.js';
+import { IsWellFormed } from './well-formed.js';
 
 const HEADER_NAME = /^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/;
 
@@ -10,9 +11,6 @@ const headerName = (value: unknown): string | null => {
   if (typeof value !== 'string' || !HEADER_NAME.test(value)) return 'must be a header name';
   return FRAMING.has(value.toLowerCase()) ? 'must not be a header that frames the request' : null;
 };
-
-/** jsonb, where rules are kept, refuses halves of surrogate pairs. */
-const IsWellFormed = () => Rule('wellFormed', value => (/\p{Surrogate}/u.test(String(value)) ? 'must not contain unpaired surrogates' : null));
 
 export class HeaderInject {
   @Required({ blank: 'missing' })

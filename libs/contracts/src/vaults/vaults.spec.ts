@@ -119,5 +119,8 @@ describe('a look-up', () => {
     const whole = { vaultIds: [ID], externalUserId: 'u', agentVaultIds: [ID], servers: [{ name: 'linear', url: 'https://mcp.linear.app/mcp' }] };
     expect(parseInput(ResolveVaults, whole)).toEqual(whole);
     expect(() => parseInput(ResolveVaults, {})).toThrow(expect.objectContaining({ code: 'invalid_request', message: 'agentVaultIds is required; servers is required' }));
+    const many = Array.from({ length: 51 }, () => ID);
+    const message = 'vaultIds must have at most 50 items; agentVaultIds must have at most 50 items';
+    expect(() => parseInput(ResolveVaults, { ...whole, vaultIds: many, agentVaultIds: many })).toThrow(expect.objectContaining({ code: 'validation_error', message }));
   });
 });

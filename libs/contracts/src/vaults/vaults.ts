@@ -1,9 +1,14 @@
 import { rpc, rpcContract } from '../rpc/contract.js';
 import { FromPath, FromQuery, Optional, Required } from '../validation/input-fields.js';
 import { IsMetadata } from '../validation/maps.js';
-import { IsListOf, IsListOfInputs, IsOneOf, IsText, uuidV4Text } from '../validation/rules.js';
+import { IsListOfInputs, IsOneOf, IsText } from '../validation/rules.js';
 import { McpServer } from '../agents.js';
+import type { Coverage } from './coverage.js';
 import type { Credential } from './credentials.js';
+import { IsVaultIds, VaultChoice } from './vault-choice.js';
+
+export * from './coverage.js';
+export * from './vault-choice.js';
 
 export const VAULT_STATUSES = ['active', 'archived'] as const;
 export type VaultStatus = (typeof VAULT_STATUSES)[number];
@@ -109,54 +114,17 @@ export interface VaultDetail extends Vault {
   readonly suggestions: readonly ServerSuggestion[];
 }
 
-export const COVERAGE_MODES = ['strict', 'warn', 'off'] as const;
-export type CoverageMode = (typeof COVERAGE_MODES)[number];
-
-/** Which layer gave the vaults. */
-export type VaultSource = 'session' | 'external_user' | 'agent_config' | 'team_default' | 'none';
-
 /** What a run, or a dry run, is looked up by. */
-export class ResolveVaults {
-  /** Of the request; an empty list ends the search with none. */
-  @Optional()
-  @IsListOf(50, uuidV4Text)
-  vaultIds?: string[];
-
-  @Optional({ trim: true, blank: 'absent' })
-  @IsText({ max: 255 })
-  externalUserId?: string;
-
+export class ResolveVaults extends VaultChoice {
   /** Of the agent's definition. */
   @Required()
-  @IsListOf(50, uuidV4Text)
+  @IsVaultIds()
   agentVaultIds!: string[];
 
   /** The agent's declared servers, in declaration order. */
   @Required()
   @IsListOfInputs(50, () => McpServer)
   servers!: McpServer[];
-}
-
-export interface ServiceCoverage {
-  readonly name: string;
-  readonly url: string;
-  readonly status: 'covered' | 'archived' | 'missing';
-  /** Null unless covered. */
-  readonly vaultId: string | null;
-  readonly credentialId: string | null;
-}
-
-export interface Coverage {
-  /** Nothing is missing. */
-  readonly ok: boolean;
-  readonly mode: CoverageMode;
-  readonly source: VaultSource;
-  /** In the order in which they are asked for a credential. */
-  readonly vaultIds: readonly string[];
-  readonly services: readonly ServiceCoverage[];
-  /** Names of servers, in declaration order. */
-  readonly missing: readonly string[];
-  readonly warnings: readonly string[];
 }
 
 export const vaultsRpc = rpcContract('vault', 'vaults', {
