@@ -6,7 +6,7 @@ import type { Coverage } from './vaults/coverage.js';
 import { IsVaultIds, VaultChoice } from './vaults/vault-choice.js';
 import { FromPath, Optional, Required, Strict } from './validation/input-fields.js';
 import { type FilesInput, IsEnvMap, IsFilesMap } from './validation/maps.js';
-import { type Check, IsHttpUrl, IsInput, IsInteger, IsListOf, IsListOfInputs, IsOneOf, IsPath, IsSlug, IsText, IsTextList, IsUsd, Rule } from './validation/rules.js';
+import { type Check, IsHttpUrl, IsInput, IsInteger, IsListOf, IsListOfInputs, IsOneOf, IsPath, IsSlug, IsText, IsTextList, IsUsd, Rule, TextRule } from './validation/rules.js';
 
 export const PERMISSION_MODES = ['default', 'acceptEdits', 'bypassPermissions', 'plan', 'dontAsk'] as const;
 export type PermissionMode = (typeof PERMISSION_MODES)[number];
@@ -70,7 +70,7 @@ const uniqueServerNames: Check = value => {
 export class McpServer {
   @Required({ trim: true })
   @IsText({ min: 1, max: 100 })
-  @Rule('noDoubleUnderscore', value => (String(value).includes('__') ? 'must not contain __' : null))
+  @TextRule('noDoubleUnderscore', text => (text.includes('__') ? 'must not contain __' : null))
   name!: string;
 
   @Required({ blank: 'missing' })

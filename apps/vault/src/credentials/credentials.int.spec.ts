@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { type Credential, type CredentialAuth, GatehouseError, parseInput, UpdateCredential } from '@gatehouse/contracts';
 import type { Database } from '@gatehouse/database';
-import { makeCaller, makeVault, openTestDatabase, type TestVault } from '../testing/test-vault.js';
+import { call, makeCaller, makeVault, openTestDatabase, type TestVault } from '../testing/test-vault.js';
 
 let database: Database;
 let one: TestVault;
@@ -46,7 +46,7 @@ describe('over two processes', () => {
     const caller = makeCaller();
     const vaults = await Promise.all(Array.from({ length: 50 }, () => one.vault(caller)));
     await Promise.all(vaults.map(({ id }, index) => either(index).vaults.setDefault(caller, { vaultId: id })));
-    const { vaults: listed } = await one.vaults.list(caller, {});
+    const { vaults: listed } = await one.vaults.list(caller, {}, call);
     expect(listed.filter(({ isDefault }) => isDefault)).toHaveLength(1);
     expect(listed[0]?.isDefault).toBe(true);
   });

@@ -58,7 +58,7 @@ export class CredentialsService implements RpcHandlers<typeof credentialsRpc> {
   }
 
   async update(caller: Caller, { vaultId: givenVaultId, credentialId: givenId, name, serverUrl, auth, inject, metadata }: UpdateCredential, { signal }: Asked = {}): Promise<Credential> {
-    const { vaultId, id } = await this.idsOf(caller.teamId, givenVaultId, givenId);
+    const { vaultId, id } = await this.idsOf(caller.teamId, givenVaultId, givenId, 'active');
     const change = async (row: CredentialRow, others: OtherCredentials): Promise<CredentialChange> => {
       if (serverUrl !== undefined) await mustBeSameAddress(serverUrl, row, others);
       return { name, serverUrl, inject: inject === null ? DEFAULT_INJECT : inject, metadata, secret: auth && (await this.resealed(row, auth)) };
@@ -76,7 +76,7 @@ export class CredentialsService implements RpcHandlers<typeof credentialsRpc> {
   /** Archives, or with `force` removes what is archived. */
   async delete(caller: Caller, { vaultId: givenVaultId, credentialId: givenId, force }: DeleteCredential): Promise<void> {
     const { teamId } = caller;
-    const { vaultId, id } = await this.idsOf(teamId, givenVaultId, givenId);
+    const { vaultId, id } = await this.idsOf(teamId, givenVaultId, givenId, 'any');
     if (force === 'true') {
       const outcome = await this.credentials.remove(teamId, vaultId, id, apiEvent(caller, 'credential.deleted', vaultId, id));
       if (outcome === 'active') throw new GatehouseError('conflict', 'Credential must be archived before it is deleted');
@@ -92,14 +92,14 @@ export class CredentialsService implements RpcHandlers<typeof credentialsRpc> {
   }
 
   /** What cannot be an id is a thing that does not exist; of the two the vault comes first. */
-  private async idsOf(teamId: string, vaultId: string, credentialId: string): Promise<{ vaultId: string; id: string }> {
+  private async idsOf(teamId: string, vaultId: string, credentialId: string, vaults: 'active' | 'any'): Promise<{ vaultId: string; id: string }> {
     const vault = vaultIdOf(vaultId);
-    if (!isUuid(credentialId)) throw await this.missing(teamId, vault);
+    if (!isUuid(credentialId)) throw await this.missing(teamId, vault, vaults);
     return { vaultId: vault, id: credentialId.toLowerCase() };
   }
 
-  private async missing(teamId: string, vaultId: string): Promise<GatehouseError> {
-    return notFound((await this.credentials.vaultExists(teamId, vaultId)) ? 'Credential' : 'Vault');
+  private async missing(teamId: string, vaultId: string, vaults: 'active' | 'any' = 'any'): Promise<GatehouseError> {
+    return notFound((await this.credentials.vaultExists(teamId, vaultId, vaults)) ? 'Credential' : 'Vault');
   }
 }
 

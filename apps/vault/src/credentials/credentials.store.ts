@@ -99,8 +99,9 @@ export class CredentialsStore {
     return row?.removed === true ? 'removed' : row?.active === true ? 'active' : 'missing';
   }
 
-  async vaultExists(teamId: string, vaultId: string): Promise<boolean> {
-    const found = await this.database.$queryRaw<object[]>`SELECT id FROM vault.vaults WHERE id = ${vaultId}::uuid AND team_id = ${teamId}::uuid`;
+  async vaultExists(teamId: string, vaultId: string, vaults: 'active' | 'any'): Promise<boolean> {
+    const found = await this.database.$queryRaw<object[]>`
+      SELECT id FROM vault.vaults WHERE id = ${vaultId}::uuid AND team_id = ${teamId}::uuid ${vaults === 'active' ? Prisma.sql`AND status = 'active'` : Prisma.empty}`;
     return found.length > 0;
   }
 }

@@ -2,7 +2,7 @@ import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { type Caller, CreateCredential, type Credential, type CredentialAuth, parseInput, UpdateCredential } from '@gatehouse/contracts';
 import { type Database, inTransaction, openDatabase, type Transaction } from '@gatehouse/database';
 import { testServices } from '@gatehouse/testing';
-import { makeCaller, makeVault, openTestDatabase, type TestVault } from '../testing/test-vault.js';
+import { call, makeCaller, makeVault, openTestDatabase, type TestVault } from '../testing/test-vault.js';
 
 /** Of the process that is looked at. One of its writers at a time leaves the others free. */
 const CONNECTIONS = 3;
@@ -90,6 +90,6 @@ describe.each(WRITES)('%s', (_what, lock, write) => {
     expect(before).toEqual([{ count: 2 }]);
     // One more event, of the first.
     expect(await database.$queryRaw`SELECT count(*)::int AS count FROM vault.audit_events WHERE team_id = ${written.caller.teamId}::uuid`).toEqual([{ count: 3 }]);
-    expect(JSON.stringify(await vault.vaults.list(written.caller, {}))).not.toContain('written 2');
+    expect(JSON.stringify(await vault.vaults.list(written.caller, {}, call))).not.toContain('written 2');
   });
 });

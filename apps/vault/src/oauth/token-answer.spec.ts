@@ -43,7 +43,7 @@ describe('token answer', () => {
     expect(parse({ access_token: 'a', refresh_token: '', token_type: '' }, 201)).toEqual({ accessToken: 'a' });
   });
 
-  test.each([{}, { access_token: '' }, { access_token: null }, { access_token: 5 }, { access_token: ['a'] }, { access_token: 'a\r\nset-cookie: b' }, { access_token: 'ä' }, { accessToken: 'a' }])('refuses %j', fields => {
+  test.each([{}, { access_token: '' }, { access_token: '  ' }, { access_token: null }, { access_token: 5 }, { access_token: ['a'] }, { access_token: 'a\r\nset-cookie: b' }, { access_token: 'ä' }, { accessToken: 'a' }])('refuses %j', fields => {
     expect(() => parse(fields)).toThrow(/^The token endpoint answered without a usable access token$/);
   });
 

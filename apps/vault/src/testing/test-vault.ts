@@ -95,7 +95,7 @@ export const makeVault = (database: Database, { keyRing = parseKeyRing(newKey('k
     vault: (caller, body = {}) => vaults.create(caller, parseInput(CreateVault, { name: 'Vault', ...body })),
     credential: (caller, vaultId, auth, body = {}) => credentials.create(caller, parseInput(CreateCredential, { vaultId, serverUrl: 'https://mcp.example.com/mcp', auth, ...body })),
     seen: async (caller, id) => {
-      const { vaults: all } = await vaults.list(caller, {});
+      const { vaults: all } = await vaults.list(caller, {}, call);
       const found = all.flatMap(vault => vault.credentials).find(credential => credential.id === id);
       if (found === undefined) throw new Error(`credential ${id} is not seen`);
       return found;

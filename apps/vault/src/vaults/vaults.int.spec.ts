@@ -2,7 +2,7 @@ import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { type Caller, type CredentialAuth } from '@gatehouse/contracts';
 import type { Database } from '@gatehouse/database';
 import { expectError } from '@gatehouse/testing';
-import { makeCaller, makeVault, openTestDatabase, runTokenFor, type TestVault } from '../testing/test-vault.js';
+import { call, makeCaller, makeVault, openTestDatabase, runTokenFor, type TestVault } from '../testing/test-vault.js';
 
 let database: Database;
 let vault: TestVault;
@@ -97,7 +97,7 @@ test("an end user's vaults are the 50 oldest, as many as the token of a run can 
 test('each vault is listed with its own credentials', async () => {
   const caller = makeCaller();
   const [one, two, none] = [await withCredentials(caller, 3), await withCredentials(caller, 2), await withCredentials(caller, 0)];
-  const { vaults } = await vault.vaults.list(caller, {});
+  const { vaults } = await vault.vaults.list(caller, {}, call);
   const listed = Object.fromEntries(vaults.map(({ id, credentials }) => [id, credentials.map(credential => credential.id).sort()]));
   expect(listed).toEqual(Object.fromEntries([one, two, none].map(({ vaultId, ids }) => [vaultId, ids.sort()])));
 });

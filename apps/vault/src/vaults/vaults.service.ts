@@ -39,6 +39,8 @@ import { type VaultRow, VaultsStore } from './vaults.store.js';
 export class VaultsService implements RpcHandlers<typeof vaultsRpc> {
   /** Those who choose the default of one team wait here rather than each on a connection of its own behind the same lock. */
   private readonly choosers = new OneAtATime();
+  /** The lists of one team come one after the other: they are not paged, so they may be long, and other teams work beside them. */
+  private readonly listers = new OneAtATime();
 
   constructor(
     private readonly vaults: VaultsStore,
@@ -49,12 +51,20 @@ export class VaultsService implements RpcHandlers<typeof vaultsRpc> {
   ) {}
 
   /** The default first, then the latest change. */
-  async list({ teamId }: Caller, { status }: ListVaults): Promise<VaultList> {
-    const rows = await this.vaults.list(teamId, status);
-    const credentials = await this.vaults.credentialsOf(rows.map(({ id }) => id));
-    const byVault = new Map<string, CredentialRow[]>(rows.map(({ id }) => [id, []]));
-    for (const row of credentials) byVault.get(row.vaultId)?.push(row);
-    return { vaults: await Promise.all(rows.map(row => this.view(row, byVault.get(row.id) ?? []))), suggestions: this.suggestions };
+  list({ teamId }: Caller, { status }: ListVaults, { signal }: RpcCall): Promise<VaultList> {
+    return this.listers.run(teamId, async () => {
+      signal.throwIfAborted();
+      const rows = await this.vaults.list(teamId, status);
+      const credentials = await this.vaults.credentialsOf(rows.map(({ id }) => id));
+      const byVault = new Map<string, CredentialRow[]>(rows.map(({ id }) => [id, []]));
+      for (const row of credentials) byVault.get(row.vaultId)?.push(row);
+      const vaults: Vault[] = [];
+      for (const row of rows) {
+        signal.throwIfAborted();
+        vaults.push(await this.view(row, byVault.get(row.id) ?? []));
+      }
+      return { vaults, suggestions: this.suggestions };
+    });
   }
 
   async create(caller: Caller, { name, description = null, metadata = {} }: CreateVault): Promise<Vault> {
@@ -123,7 +133,7 @@ export class VaultsService implements RpcHandlers<typeof vaultsRpc> {
       createdAt: createdAt.toISOString(),
       updatedAt: updatedAt.toISOString(),
       archivedAt: archivedAt?.toISOString() ?? null,
-      credentials: await Promise.all(credentials.map(credential => this.credentials.of(credential))),
+      credentials: await this.credentials.ofAll(credentials),
     };
   }
 }

@@ -22,6 +22,9 @@ export const Rule = (name: string, check: Check): PropertyDecorator =>
     },
   });
 
+/** A rule of a text's content. What is no text it leaves to the rule of the type: every rule of a field is asked about every value. */
+export const TextRule = (name: string, check: (text: string) => string | null): PropertyDecorator => Rule(name, value => (typeof value === 'string' ? check(value) : null));
+
 const text =
   ({ min = 0, max }: { min?: number; max: number }): Check =>
   value => {

@@ -1,5 +1,5 @@
 import { Optional, Required } from '../validation/input-fields.js';
-import { IsLine, IsOneOf, Rule } from '../validation/rules.js';
+import { IsLine, IsOneOf, Rule, TextRule } from '../validation/rules.js';
 import { IsWellFormed } from './well-formed.js';
 
 const HEADER_NAME = /^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/;
@@ -48,7 +48,7 @@ export class BasicInject {
   @Optional()
   @IsLine({ max: 200 })
   @IsWellFormed()
-  @Rule('noColon', value => (String(value).includes(':') ? 'must not contain a colon' : null))
+  @TextRule('noColon', text => (text.includes(':') ? 'must not contain a colon' : null))
   username?: string;
 }
 
