@@ -45,7 +45,7 @@ describe('over two processes', () => {
   test('one of 50 vaults chosen at once is the default', async () => {
     const caller = makeCaller();
     const vaults = await Promise.all(Array.from({ length: 50 }, () => one.vault(caller)));
-    await Promise.all(vaults.map(({ id }, index) => either(index).vaults.setDefault(caller, { vaultId: id })));
+    await Promise.all(vaults.map(({ id }, index) => either(index).vaults.setDefault(caller, { vaultId: id }, call)));
     const { vaults: listed } = await one.vaults.list(caller, {}, call);
     expect(listed.filter(({ isDefault }) => isDefault)).toHaveLength(1);
     expect(listed[0]?.isDefault).toBe(true);
@@ -56,7 +56,7 @@ describe('over two processes', () => {
     const { id: vaultId } = await one.vault(caller);
     const { id: credentialId } = await one.credential(caller, vaultId, bearer);
     const changes = [{ name: 'named' }, { metadata: { a: '1' } }, { inject: { kind: 'query', param: 'k' } }, { auth: { type: 'oauth', accessToken: 'x' } }, { serverUrl: 'https://MCP.example.com/mcp/' }];
-    await Promise.all(changes.map((change, index) => either(index).credentials.update(caller, parseInput(UpdateCredential, { vaultId, credentialId, ...change }))));
+    await Promise.all(changes.map((change, index) => either(index).credentials.update(caller, parseInput(UpdateCredential, { vaultId, credentialId, ...change }), call)));
     expect(await one.seen(caller, credentialId)).toMatchObject({ name: 'named', metadata: { a: '1' }, inject: { kind: 'query', param: 'k' }, authType: 'oauth', auth: { hasAccessToken: true }, serverUrl: 'https://MCP.example.com/mcp/' });
   });
 

@@ -27,8 +27,6 @@ import type { CredentialRow } from './credential-row.js';
 import { CredentialViews } from './credential-view.js';
 import { type CredentialChange, CredentialsStore, type OtherCredentials } from './credentials.store.js';
 
-/** Aborted once the caller was told to come back: what waits for its turn until then is not done later. */
-type Asked = Partial<Pick<RpcCall, 'signal'>>;
 
 /** Credentials of vaults (spec 10.5). Secrets go in here and come out at a release only. */
 @RpcService(credentialsRpc)
@@ -44,11 +42,11 @@ export class CredentialsService implements RpcHandlers<typeof credentialsRpc> {
     @Inject(KEY_RING) private readonly keyRing: KeyRing,
   ) {}
 
-  async create(caller: Caller, { vaultId, name = null, serverUrl, auth, inject = DEFAULT_INJECT, metadata = {} }: CreateCredential, { signal }: Asked = {}): Promise<Credential> {
+  async create(caller: Caller, { vaultId, name = null, serverUrl, auth, inject = DEFAULT_INJECT, metadata = {} }: CreateCredential, { signal }: RpcCall): Promise<Credential> {
     const place = { id: uuidV4(), teamId: caller.teamId, vaultId: vaultIdOf(vaultId), secretVersion: 1, ...addressOf(serverUrl) };
     const envelope = await sealSecret(this.keyRing, place, auth);
     const row = await this.creators.run(place.vaultId, async () => {
-      signal?.throwIfAborted();
+      signal.throwIfAborted();
       return this.credentials.create({ ...place, name, serverUrl, inject, authType: auth.type, metadata }, envelope, apiEvent(caller, 'credential.created', place.vaultId, place.id));
     });
     if (row === 'vault-missing') throw notFound('Vault');
@@ -57,7 +55,7 @@ export class CredentialsService implements RpcHandlers<typeof credentialsRpc> {
     return this.views.of(row);
   }
 
-  async update(caller: Caller, { vaultId: givenVaultId, credentialId: givenId, name, serverUrl, auth, inject, metadata }: UpdateCredential, { signal }: Asked = {}): Promise<Credential> {
+  async update(caller: Caller, { vaultId: givenVaultId, credentialId: givenId, name, serverUrl, auth, inject, metadata }: UpdateCredential, { signal }: RpcCall): Promise<Credential> {
     const { vaultId, id } = await this.idsOf(caller.teamId, givenVaultId, givenId, 'active');
     const change = async (row: CredentialRow, others: OtherCredentials): Promise<CredentialChange> => {
       if (serverUrl !== undefined) await mustBeSameAddress(serverUrl, row, others);
@@ -65,7 +63,7 @@ export class CredentialsService implements RpcHandlers<typeof credentialsRpc> {
     };
     const event = apiEvent(caller, auth === undefined ? 'credential.updated' : 'credential.secret_replaced', vaultId, id);
     const row = await this.changers.run(id, async () => {
-      signal?.throwIfAborted();
+      signal.throwIfAborted();
       return this.credentials.update(caller.teamId, vaultId, id, change, event);
     });
     if (row === 'vault-missing') throw notFound('Vault');

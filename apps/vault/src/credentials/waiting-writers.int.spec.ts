@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
-import { type Caller, CreateCredential, type Credential, type CredentialAuth, parseInput, UpdateCredential } from '@gatehouse/contracts';
+import { type Caller, CreateCredential, type Credential, type CredentialAuth, parseInput, type RpcCall, UpdateCredential } from '@gatehouse/contracts';
 import { type Database, inTransaction, openDatabase, type Transaction } from '@gatehouse/database';
 import { testServices } from '@gatehouse/testing';
 import { call, makeCaller, makeVault, openTestDatabase, type TestVault } from '../testing/test-vault.js';
@@ -35,24 +35,22 @@ interface Written {
   readonly vaultId: string;
   readonly credentialId: string;
 }
-type Call = { readonly signal: AbortSignal };
-
 /** What is written, by whom, and which lock writers of the same thing wait at. */
-const WRITES: readonly [what: string, lock: (written: Written) => (transaction: Transaction) => Promise<unknown>, write: (written: Written, index: number, call?: Call) => Promise<Credential | void>][] = [
+const WRITES: readonly [what: string, lock: (written: Written) => (transaction: Transaction) => Promise<unknown>, write: (written: Written, index: number, given?: RpcCall) => Promise<Credential | void>][] = [
   [
     'new credentials of one vault',
     ({ vaultId }) => transaction => transaction.$queryRaw`SELECT id FROM vault.vaults WHERE id = ${vaultId}::uuid FOR UPDATE`,
-    ({ caller, vaultId }, index, call) => vault.credentials.create(caller, parseInput(CreateCredential, { vaultId, serverUrl: `https://s${index}.example.com/`, auth: bearer, name: `written ${index}` }), call),
+    ({ caller, vaultId }, index, given = call) => vault.credentials.create(caller, parseInput(CreateCredential, { vaultId, serverUrl: `https://s${index}.example.com/`, auth: bearer, name: `written ${index}` }), given),
   ],
   [
     'changes of one credential',
     ({ credentialId }) => transaction => transaction.$queryRaw`SELECT id FROM vault.credentials WHERE id = ${credentialId}::uuid FOR UPDATE`,
-    ({ caller, vaultId, credentialId }, index, call) => vault.credentials.update(caller, parseInput(UpdateCredential, { vaultId, credentialId, name: `written ${index}` }), call),
+    ({ caller, vaultId, credentialId }, index, given = call) => vault.credentials.update(caller, parseInput(UpdateCredential, { vaultId, credentialId, name: `written ${index}` }), given),
   ],
   [
     'choices of one default',
     ({ caller: { teamId } }) => transaction => transaction.$executeRaw`SELECT pg_advisory_xact_lock(hashtextextended(${`vault default ${teamId}`}, 0))`,
-    ({ caller, vaultId }, _index, call) => vault.vaults.setDefault(caller, { vaultId }, call),
+    ({ caller, vaultId }, _index, given = call) => vault.vaults.setDefault(caller, { vaultId }, given),
   ],
 ];
 
@@ -83,7 +81,7 @@ describe.each(WRITES)('%s', (_what, lock, write) => {
     const before = await database.$queryRaw`SELECT count(*)::int AS count FROM vault.audit_events WHERE team_id = ${written.caller.teamId}::uuid`;
     await whileHeld(lock(written), async () => {
       first = write(written, 1);
-      second = expect(write(written, 2, { signal: aborter.signal })).rejects.toBe(gone);
+      second = expect(write(written, 2, { ...call, signal: aborter.signal })).rejects.toBe(gone);
       aborter.abort(gone);
     });
     await Promise.all([first, second]);

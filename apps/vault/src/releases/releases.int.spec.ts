@@ -3,7 +3,7 @@ import { type Caller, type CredentialAuth, parseInput, type ReleasedCredential, 
 import type { Database } from '@gatehouse/database';
 import { eventually, expectError } from '@gatehouse/testing';
 import { RefreshFailed, type RefreshRequest, type TokenAnswer } from '../oauth/token-endpoint.js';
-import { makeCaller, makeVault, openTestDatabase, runTokenFor, signer, type TestVault } from '../testing/test-vault.js';
+import { call, makeCaller, makeVault, openTestDatabase, runTokenFor, signer, type TestVault } from '../testing/test-vault.js';
 
 let database: Database;
 let vault: TestVault;
@@ -136,7 +136,7 @@ describe('a report', () => {
   test('about an older secret, or told after a change, says nothing of the present one', async () => {
     const { caller, id, runToken, vaultId } = await held(bearer());
     await vault.releases.report(caller, { runToken, credentialId: id, secretVersion: 1, status: 401 });
-    await vault.credentials.update(caller, parseInput(UpdateCredential, { vaultId, credentialId: id, auth: bearer('tok-2') }));
+    await vault.credentials.update(caller, parseInput(UpdateCredential, { vaultId, credentialId: id, auth: bearer('tok-2') }), call);
     await vault.releases.release(caller, { runToken, url: URL });
     await eventually(async () => expect(await vault.seen(caller, id)).toMatchObject({ lastResolvedAt: expect.any(String), lastError: null }));
     await vault.releases.report(caller, { runToken, credentialId: id, secretVersion: 1, status: 401 });
@@ -211,14 +211,14 @@ describe('a refresh', () => {
     expect(requests).toHaveLength(2);
 
     // New tokens owe nothing to the old ones' failure.
-    await on.credentials.update(ended.caller, { vaultId: ended.vaultId, credentialId: ended.id, auth: bearer('fresh') });
+    await on.credentials.update(ended.caller, { vaultId: ended.vaultId, credentialId: ended.id, auth: bearer('fresh') }, call);
     expect(await on.seen(ended.caller, ended.id)).toMatchObject({ lastError: null });
     expect(await release(on, ended)).toMatchObject({ secret: 'fresh' });
   });
 
   test('does not undo a change that was made meanwhile, and goes on with that', async () => {
     const { refresh } = endpoint(async () => {
-      await on.credentials.update(one.caller, parseInput(UpdateCredential, { vaultId: one.vaultId, credentialId: one.id, auth: bearer('changed') }));
+      await on.credentials.update(one.caller, parseInput(UpdateCredential, { vaultId: one.vaultId, credentialId: one.id, auth: bearer('changed') }), call);
       return { accessToken: 'late' };
     });
     const on: TestVault = open({ refresh });
@@ -237,7 +237,7 @@ describe('a refresh', () => {
     const one = await held(oauth(), on);
     const before = Array.from({ length: 5 }, () => release(on, one));
     await eventually(() => expect(requests).toHaveLength(1));
-    await on.credentials.update(one.caller, parseInput(UpdateCredential, { vaultId: one.vaultId, credentialId: one.id, auth: oauth({ refreshToken: 'q1' }) }));
+    await on.credentials.update(one.caller, parseInput(UpdateCredential, { vaultId: one.vaultId, credentialId: one.id, auth: oauth({ refreshToken: 'q1' }) }), call);
     const after = Array.from({ length: 5 }, () => release(on, one));
     letGo();
     for (const answer of await Promise.all([...before, ...after])) expect(answer).toMatchObject({ outcome: 'released', secret: 'for-q1-2' });

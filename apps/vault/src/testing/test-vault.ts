@@ -93,7 +93,7 @@ export const makeVault = (database: Database, { keyRing = parseKeyRing(newKey('k
     releases,
     touchWrites: store.touchWrites,
     vault: (caller, body = {}) => vaults.create(caller, parseInput(CreateVault, { name: 'Vault', ...body })),
-    credential: (caller, vaultId, auth, body = {}) => credentials.create(caller, parseInput(CreateCredential, { vaultId, serverUrl: 'https://mcp.example.com/mcp', auth, ...body })),
+    credential: (caller, vaultId, auth, body = {}) => credentials.create(caller, parseInput(CreateCredential, { vaultId, serverUrl: 'https://mcp.example.com/mcp', auth, ...body }), call),
     seen: async (caller, id) => {
       const { vaults: all } = await vaults.list(caller, {}, call);
       const found = all.flatMap(vault => vault.credentials).find(credential => credential.id === id);

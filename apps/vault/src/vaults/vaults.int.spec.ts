@@ -73,7 +73,7 @@ describe('the audit tells', () => {
   test('of the default that is chosen and of the one that no longer is', async () => {
     const caller = makeCaller();
     const [{ id: first }, { id: second }] = [await vault.vault(caller), await vault.vault(caller)];
-    const choose = (vaultId: string): Promise<void> => vault.vaults.setDefault(caller, { vaultId });
+    const choose = (vaultId: string): Promise<void> => vault.vaults.setDefault(caller, { vaultId }, call);
     await choose(first);
     await choose(first);
     expect(await eventsOf(caller, 2)).toEqual([event(caller, 'vault.made_default', first)]);

@@ -99,11 +99,11 @@ export class VaultsService implements RpcHandlers<typeof vaultsRpc> {
     }
   }
 
-  async setDefault(caller: Caller, { vaultId }: VaultRef, { signal }: Partial<Pick<RpcCall, 'signal'>> = {}): Promise<void> {
+  async setDefault(caller: Caller, { vaultId }: VaultRef, { signal }: RpcCall): Promise<void> {
     const id = vaultIdOf(vaultId);
     const chosen = await this.choosers.run(caller.teamId, async () => {
       // Who was told to come back gets nothing done later.
-      signal?.throwIfAborted();
+      signal.throwIfAborted();
       return this.vaults.setDefault(caller.teamId, id, apiEvent(caller, 'vault.made_default', id));
     });
     if (!chosen) throw notFound('Vault');
