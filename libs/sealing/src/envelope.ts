@@ -47,19 +47,4 @@ export const openEnvelope = async (keyRing: KeyRing, { keyId, wrappedDek, nonce,
   }
 };
 
-/**
- * The same record with its DEK wrapped by the current key; content and nonce stay as they are. Returns the record itself
- * when the current key wrapped it already.
- * @throws EnvelopeBroken when the DEK cannot be unwrapped.
- */
-export const rewrapEnvelope = async (keyRing: KeyRing, envelope: Envelope): Promise<Envelope> => {
-  if (envelope.keyId === keyRing.currentId) return envelope;
-  const dek = await keyRing.unwrap(envelope);
-  try {
-    return { ...envelope, ...(await keyRing.wrap(dek)) };
-  } finally {
-    dek.fill(0);
-  }
-};
-
 const contentContext = (associatedData: string): Buffer => Buffer.from(`gatehouse envelope 1|${associatedData}`);

@@ -20,6 +20,21 @@ export interface WrappedKey {
   readonly wrappedDek: Buffer;
 }
 
+/**
+ * The same DEK wrapped by the current KEK; what it encrypts stays as it is. Returns what was given when the current KEK
+ * wrapped it already.
+ * @throws EnvelopeBroken when it cannot be unwrapped.
+ */
+export const rewrapKey = async (keyRing: KeyRing, wrapped: WrappedKey): Promise<WrappedKey> => {
+  if (wrapped.keyId === keyRing.currentId) return wrapped;
+  const dek = await keyRing.unwrap(wrapped);
+  try {
+    return await keyRing.wrap(dek);
+  } finally {
+    dek.fill(0);
+  }
+};
+
 const KEY_ID = /^[A-Za-z0-9_-]{1,64}$/;
 const KEY_BYTES = 32;
 const NONCE_BYTES = 12;

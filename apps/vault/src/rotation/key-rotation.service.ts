@@ -1,5 +1,5 @@
-import { type Caller, IsText, type KeyRotation, keyRotationRpc, Required, type RpcHandlers } from '@gatehouse/contracts';
-import { jobContract, type JobQueue, type Logger, openQueue, openWorker } from '@gatehouse/platform';
+import { type Caller, type KeyCounts, type KeyRotation, type KeyRotationRef, keyRotationRpc, Nothing, type RpcHandlers } from '@gatehouse/contracts';
+import { type JobContext, type JobContract, jobContract, type JobQueue, type JobWorker, type Logger, openQueue, openWorker } from '@gatehouse/platform';
 import { RpcService } from '@gatehouse/rpc';
 import type { KeyRing } from '@gatehouse/sealing';
 import { Inject, type OnModuleDestroy } from '@nestjs/common';
@@ -7,66 +7,69 @@ import { JOBS, type JobsPlace, KEY_RING, LOGGER } from '../tokens.js';
 import { KeyRotationStore } from './key-rotation.store.js';
 import { rewrapSecrets, type RotationProgress } from './rewrap-secrets.js';
 
-class RotateKeys {
-  /** For the look back only: whoever runs the job brings secrets under the key that is current there. */
-  @Required()
-  @IsText({ max: 64 })
-  currentKeyId!: string;
-}
-
-const rotateKeys = jobContract('vault.rotate-keys', RotateKeys);
+/**
+ * A queue for each key: a process takes the rotations to its own current key only. While processes are restarted one by one
+ * with another key first, one that is still to be restarted would bring the secrets back under the old key.
+ */
+const rotateTo = (keyId: string): JobContract<Nothing> => jobContract(`vault.rotate-keys.${keyId}`, Nothing);
 
 /** A rotation is long; one that lost its process is taken up soon. */
 const LEASE_MS = 5_000;
 
-/** Brings the secrets of all teams under the current key, as a job that any vault process may run. */
+/** Brings the secrets of all teams under the current key, as a job that any vault process with the same current key may run. */
 @RpcService(keyRotationRpc)
 export class KeyRotationService implements RpcHandlers<typeof keyRotationRpc>, OnModuleDestroy {
-  private readonly queue: JobQueue<RotateKeys>;
-  private readonly worker: { close(): Promise<void> };
-  private readonly stopping = new AbortController();
+  private readonly queue: JobQueue<Nothing>;
+  private readonly worker: JobWorker;
 
   constructor(
     private readonly store: KeyRotationStore,
     @Inject(KEY_RING) private readonly keyRing: KeyRing,
     @Inject(LOGGER) private readonly logger: Logger,
-    @Inject(JOBS) place: JobsPlace,
+    @Inject(JOBS) private readonly place: JobsPlace,
   ) {
-    this.queue = openQueue(rotateKeys, { ...place, logger });
-    this.worker = openWorker(rotateKeys, (_input, { progress }) => this.rotate(progress), { ...place, logger, concurrency: 1, leaseMs: LEASE_MS });
+    const contract = rotateTo(keyRing.currentId);
+    this.queue = openQueue(contract, { ...place, logger });
+    this.worker = openWorker(contract, (_input, context) => this.rotate(context), { ...place, logger, concurrency: 1, leaseMs: LEASE_MS });
   }
 
-  async start(caller: Caller): Promise<KeyRotation> {
-    await this.queue.add({ currentKeyId: this.keyRing.currentId }, { onlyOne: 'rotation' });
-    this.logger.info({ key: this.keyRing.currentId, requestId: caller.requestId }, 'rotation of keys asked for');
-    return this.status();
+  async start(caller: Caller): Promise<KeyRotationRef> {
+    const keyId = this.keyRing.currentId;
+    const id = await this.queue.add({}, { onlyOne: 'rotation' });
+    this.logger.info({ kek: keyId, rotationId: id, requestId: caller.requestId }, 'rotation of keys asked for');
+    return { id, keyId };
   }
 
-  async status(): Promise<KeyRotation> {
-    const [counts, job] = await Promise.all([this.store.countByKey(), this.queue.latest()]);
-    const { rewrapped, unreadable } = progressOf(job?.progress);
-    return {
-      currentKeyId: this.keyRing.currentId,
-      secretsByKey: { [this.keyRing.currentId]: 0, ...counts },
-      state: job === null || job.state === 'done' ? 'idle' : job.state,
-      error: job?.error ?? null,
-      rewrapped,
-      unreadable,
-    };
+  async status(_caller: Caller, { id, keyId }: KeyRotationRef): Promise<KeyRotation | null> {
+    const job = await this.withQueueOf(keyId, queue => queue.stateOf(id));
+    return job && { id, keyId, state: job.state, error: job.error, ...progressOf(job.progress) };
+  }
+
+  async counts(): Promise<KeyCounts> {
+    const { currentId } = this.keyRing;
+    return { currentKeyId: currentId, secretsByKey: { [currentId]: 0, ...(await this.store.countByKey()) } };
   }
 
   async onModuleDestroy(): Promise<void> {
-    this.stopping.abort(new Error('the vault process is stopping; the rotation goes on elsewhere, or when one is back'));
-    await this.worker.close();
-    await this.queue.close();
+    await Promise.all([this.worker.close(), this.queue.close()]);
   }
 
-  private async rotate(progress: (value: RotationProgress) => Promise<void>): Promise<void> {
-    const { currentId } = this.keyRing;
-    this.logger.info({ key: currentId }, 'rotation of keys begins');
-    const done = await rewrapSecrets(this.store, this.keyRing, progress, this.stopping.signal);
+  private async withQueueOf<T>(keyId: string, work: (queue: JobQueue<Nothing>) => Promise<T>): Promise<T> {
+    if (keyId === this.keyRing.currentId) return work(this.queue);
+    const queue = openQueue(rotateTo(keyId), { ...this.place, logger: this.logger });
+    try {
+      return await work(queue);
+    } finally {
+      await queue.close();
+    }
+  }
+
+  private async rotate({ signal, progress }: JobContext): Promise<void> {
+    const kek = this.keyRing.currentId;
+    this.logger.info({ kek }, 'rotation of keys begins');
+    const done = await rewrapSecrets(this.store, this.keyRing, progress, signal);
     await progress(done);
-    this.logger.info({ key: currentId, ...done }, 'rotation of keys is done');
+    this.logger.info({ kek, ...done }, 'rotation of keys is done');
   }
 }
 

@@ -32,19 +32,28 @@ export class KeyRotationStore {
       WHERE key_id <> ${currentKeyId} AND wrapped_dek IS NOT NULL AND id > ${afterId}::uuid ORDER BY id LIMIT ${count}`;
   }
 
+  /** Of these secrets, those that another key still wraps. */
+  stillWrappedByOthers(currentKeyId: string, ids: readonly string[]): Promise<WrappedRow[]> {
+    return this.database.$queryRaw<WrappedRow[]>`
+      SELECT id, key_id AS "keyId", wrapped_dek AS "wrappedDek" FROM vault.credentials
+      WHERE id = ANY(${ids}::uuid[]) AND key_id <> ${currentKeyId} AND wrapped_dek IS NOT NULL`;
+  }
+
   /**
    * Puts the newly wrapped keys in place of those that were read. A row that was changed since, or is being changed, stays
    * as it is: nothing waits for a rotation, and nothing is overwritten by it.
-   * @returns how many were
+   * @returns the ids of those that were replaced
    */
-  async rewrap(currentKeyId: string, rows: readonly Rewrapped[]): Promise<number> {
+  async rewrap(currentKeyId: string, rows: readonly Rewrapped[]): Promise<ReadonlySet<string>> {
     const ids = rows.map(({ id }) => id);
-    return this.database.$executeRaw`
+    const replaced = await this.database.$queryRaw<{ id: string }[]>`
       WITH free AS (
         SELECT id FROM vault.credentials WHERE id = ANY(${ids}::uuid[]) FOR UPDATE SKIP LOCKED
       )
       UPDATE vault.credentials SET key_id = ${currentKeyId}, wrapped_dek = rewrapped.after
       FROM unnest(${ids}::uuid[], ${rows.map(({ before }) => before)}::bytea[], ${rows.map(({ after }) => after)}::bytea[]) AS rewrapped (id, before, after) JOIN free USING (id)
-      WHERE credentials.id = rewrapped.id AND credentials.wrapped_dek = rewrapped.before`;
+      WHERE credentials.id = rewrapped.id AND credentials.wrapped_dek = rewrapped.before
+      RETURNING credentials.id`;
+    return new Set(replaced.map(({ id }) => id));
   }
 }
