@@ -29,7 +29,9 @@ beforeAll(async () => {
   [redis, own] = await Promise.all([createRedisProcess(), createOwnDatabase()]);
   await redis.start();
   database = openDatabase({ url: own.url, applicationName: 'spec' });
-  monitor = await new Redis(redis.url).monitor();
+  const connection = new Redis(redis.url);
+  monitor = await connection.monitor(); // a connection of its own
+  connection.disconnect();
   monitor.on('monitor', (_time: string, parts: string[]) => void monitored.push(parts.join(' ')));
   endpoint = await openTokenEndpoint((form, count) => {
     if (form.get('scope') === 'refused') return { status: 400, body: { error: 'invalid_grant', error_description: form.get('refresh_token') } };
