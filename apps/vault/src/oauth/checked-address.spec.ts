@@ -1,12 +1,12 @@
 import type { LookupAddress } from 'node:dns';
 import { isIP } from 'node:net';
 import { describe, expect, jest, test } from '@jest/globals';
-import { answering, checkedAddress, type ResolveHost, resolveHost } from './checked-address.js';
+import { answering, checkedAddresses, type ResolveHost, resolveHost } from './checked-address.js';
 
 const PUBLIC = '93.184.216.34';
 const found = (...addresses: string[]): LookupAddress[] => addresses.map(address => ({ address, family: isIP(address) }));
 const resolver = (...answers: string[][]) => answers.reduce((mock, addresses) => mock.mockResolvedValueOnce(found(...addresses)), jest.fn<ResolveHost>());
-const check = (url: string, resolve: ResolveHost, allowPrivate = false) => checkedAddress(new URL(url), { allowPrivate, resolve, signal: new AbortController().signal });
+const check = (url: string, resolve: ResolveHost, allowPrivate = false) => checkedAddresses(new URL(url), { allowPrivate, resolve, signal: new AbortController().signal });
 
 const NOT_ALLOWED = { name: 'RefreshFailed', message: "The token endpoint's address is not one that may be connected to", permanent: false };
 
@@ -18,7 +18,7 @@ describe('checked address', () => {
   ])('%s is private, and nobody is asked about it', async url => {
     const resolve = resolver();
     await expect(check(url, resolve)).rejects.toMatchObject(NOT_ALLOWED);
-    expect((await check(url, resolve, true)).address).toMatch(/^(127\.0\.0\.1|10\.0\.0\.1|192\.168\.0\.1|::1|fd00::1|::ffff:7f00:1|64:ff9b::7f00:1)$/);
+    expect((await check(url, resolve, true))[0]?.address).toMatch(/^(127\.0\.0\.1|10\.0\.0\.1|192\.168\.0\.1|::1|fd00::1|::ffff:7f00:1|64:ff9b::7f00:1)$/);
     expect(resolve).not.toHaveBeenCalled();
   });
 
@@ -31,9 +31,9 @@ describe('checked address', () => {
     expect(resolve).not.toHaveBeenCalled();
   });
 
-  test('a name is asked for once, and its first address is the one', async () => {
+  test('a name is asked for once, and its addresses are those', async () => {
     const resolve = resolver([PUBLIC, '2606:4700::1'], ['127.0.0.1']);
-    await expect(check('https://tokens.example/token?x', resolve)).resolves.toEqual({ address: PUBLIC, family: 4 });
+    await expect(check('https://tokens.example/token?x', resolve)).resolves.toEqual(found(PUBLIC, '2606:4700::1'));
     expect(resolve.mock.calls).toEqual([['tokens.example']]);
   });
 
@@ -46,7 +46,7 @@ describe('checked address', () => {
 
   test('localhost is what this machine says it is', async () => {
     await expect(check('http://localhost', resolveHost)).rejects.toMatchObject(NOT_ALLOWED);
-    expect(['127.0.0.1', '::1']).toContain((await check('http://localhost', resolveHost, true)).address);
+    expect(['127.0.0.1', '::1']).toContain((await check('http://localhost', resolveHost, true))[0]?.address);
   });
 
   test('a name without an address, or that nobody knows, is told apart without quoting it', async () => {
@@ -57,15 +57,15 @@ describe('checked address', () => {
 
   test('a resolver is not waited for any longer than the signal says', async () => {
     const end = new AbortController();
-    const checked = checkedAddress(new URL('https://tokens.example'), { allowPrivate: false, resolve: () => new Promise(() => undefined), signal: end.signal });
+    const checked = checkedAddresses(new URL('https://tokens.example'), { allowPrivate: false, resolve: () => new Promise(() => undefined), signal: end.signal });
     end.abort(new Error('enough'));
     await expect(checked).rejects.toThrow('enough');
   });
 
   test('the lookup of a connection answers nothing else, in either form it is asked', async () => {
-    const lookup = answering({ address: PUBLIC, family: 4 });
+    const lookup = answering(found(PUBLIC, '2606:4700::1'));
     const asked = (all: boolean) => new Promise(resolve => lookup('rebound.example', { all }, (...answer) => resolve(answer)));
     await expect(asked(false)).resolves.toEqual([null, PUBLIC, 4]);
-    await expect(asked(true)).resolves.toEqual([null, [{ address: PUBLIC, family: 4 }]]);
+    await expect(asked(true)).resolves.toEqual([null, found(PUBLIC, '2606:4700::1')]);
   });
 });

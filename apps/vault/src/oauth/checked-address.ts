@@ -14,16 +14,15 @@ export const resolveHost: ResolveHost = hostname => lookup(hostname, { all: true
 export const hostOf = ({ hostname }: URL): string => hostname.replace(/^\[(.*)\]$/, '$1');
 
 /**
- * The one address to connect to for the host of a URL. A name is resolved once; one address of it that may not be connected
- * to refuses the name, because no provider mixes those, and whoever plans to rebind does.
+ * The addresses to connect to for the host of a URL, in the resolver's order. A name is resolved once; one address of it that may
+ * not be connected to refuses the name, because no provider mixes those, and whoever plans to rebind does.
  * @throws RefreshFailed when there is none, or none that may be connected to; what `signal` was aborted with, when it is.
  */
-export const checkedAddress = async (url: URL, { allowPrivate, resolve, signal }: { allowPrivate: boolean; resolve: ResolveHost; signal: AbortSignal }): Promise<LookupAddress> => {
+export const checkedAddresses = async (url: URL, { allowPrivate, resolve, signal }: { allowPrivate: boolean; resolve: ResolveHost; signal: AbortSignal }): Promise<readonly LookupAddress[]> => {
   const addresses = await addressesOf(hostOf(url), resolve, signal);
-  const [first] = addresses;
-  if (first === undefined) throw new RefreshFailed("The token endpoint's host has no address");
+  if (addresses.length === 0) throw new RefreshFailed("The token endpoint's host has no address");
   if (!addresses.every(({ address }) => mayConnect(address, allowPrivate))) throw new RefreshFailed("The token endpoint's address is not one that may be connected to");
-  return first;
+  return addresses;
 };
 
 const addressesOf = async (host: string, resolve: ResolveHost, signal: AbortSignal): Promise<readonly LookupAddress[]> => {
@@ -39,8 +38,16 @@ const addressesOf = async (host: string, resolve: ResolveHost, signal: AbortSign
   }
 };
 
-/** For `request`: whatever name is asked for, that address is the answer, so that nobody is asked twice. It is not called for an IP literal. */
+/**
+ * For `request`: whatever name is asked for, those addresses are the answer, so that nobody is asked twice. Asked for all of
+ * them, as Node does, it tries one after the other until one connects: half of a dual-stack host may be out of reach from
+ * here. It is not called for an IP literal.
+ */
 export const answering =
-  ({ address, family }: LookupAddress): LookupFunction =>
-  (_hostname, { all }, callback) =>
-    all ? callback(null, [{ address, family }]) : callback(null, address, family);
+  (addresses: readonly LookupAddress[]): LookupFunction =>
+  (_hostname, { all }, callback) => {
+    const [first] = addresses;
+    if (all) callback(null, [...addresses]);
+    else if (first === undefined) callback(new Error('no address'), '');
+    else callback(null, first.address, first.family);
+  };

@@ -16,11 +16,11 @@ export interface HttpAnswer {
 }
 
 /**
- * Posts a form to an address that was checked, on a connection of its own: no agent, no proxy, no redirect. With https the
+ * Posts a form to one of the addresses that were checked, on a connection of its own: no agent, no proxy, no redirect. With https the
  * certificate must be good for the host name of the URL. Has no deadline but `signal`.
  * @throws RefreshFailed when no whole answer came.
  */
-export const postForm = async (url: URL, { body, authorization }: Form, address: LookupAddress, signal: AbortSignal): Promise<HttpAnswer> => {
+export const postForm = async (url: URL, { body, authorization }: Form, addresses: readonly LookupAddress[], signal: AbortSignal): Promise<HttpAnswer> => {
   const send = url.protocol === 'https:' ? httpsRequest : httpRequest;
   const request = send({
     method: 'POST',
@@ -36,7 +36,7 @@ export const postForm = async (url: URL, { body, authorization }: Form, address:
       ...(authorization !== undefined && { authorization }),
     },
     agent: false,
-    lookup: answering(address),
+    lookup: answering(addresses),
     maxHeaderSize: HEADER_BYTES_MAX,
     rejectUnauthorized: true, // whatever NODE_TLS_REJECT_UNAUTHORIZED says
     signal,

@@ -61,6 +61,14 @@ describe('refreshing tokens', () => {
     ]);
   });
 
+  test('tries the next address of a name where one does not connect, and posts once', async () => {
+    const { port, received } = await serve(answering(TOKENS));
+    // Nobody listens at the first two; the second cannot even be reached everywhere.
+    const resolve = async () => [{ address: '127.0.0.9', family: 4 }, { address: '::1', family: 6 }, { address: '127.0.0.1', family: 4 }];
+    await expect(refresh(`http://tokens.example:${port}/token`, { resolve })).resolves.toMatchObject({ accessToken: 'new-access' });
+    expect(received.filter(text => text !== '')).toHaveLength(1);
+  });
+
   test.each([
     ['client_secret_post', `${FORM}&scope=a+b&resource=https%3A%2F%2Fapi.example&client_secret=planted-secret`, undefined],
     ['client_secret_basic', `${FORM}&scope=a+b&resource=https%3A%2F%2Fapi.example`, 'client%3A1:planted-secret'],

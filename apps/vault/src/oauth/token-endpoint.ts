@@ -1,4 +1,4 @@
-import { checkedAddress, type ResolveHost, resolveHost } from './checked-address.js';
+import { checkedAddresses, type ResolveHost, resolveHost } from './checked-address.js';
 import { postForm } from './post-form.js';
 import { RefreshFailed } from './refresh-failed.js';
 import { refreshForm, type RefreshRequest } from './refresh-form.js';
@@ -33,9 +33,9 @@ export const refreshTokens = async (request: RefreshRequest, { allowPrivate, tim
   const abort = () => end.abort(signal?.reason);
   signal?.addEventListener('abort', abort);
   try {
-    const address = await checkedAddress(url, { allowPrivate, resolve, signal: end.signal });
+    const addresses = await checkedAddresses(url, { allowPrivate, resolve, signal: end.signal });
     const sentAtMs = now();
-    return parseTokenAnswer(await postForm(url, form, address, end.signal), sentAtMs);
+    return parseTokenAnswer(await postForm(url, form, addresses, end.signal), sentAtMs);
   } catch (error) {
     end.signal.throwIfAborted(); // what broke then is only how it showed
     throw error;
