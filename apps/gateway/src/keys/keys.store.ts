@@ -102,8 +102,12 @@ export class KeysStore {
       WHERE keys.id = used.id AND (keys.last_used_at IS NULL OR keys.last_used_at < used.at)`;
   }
 
-  /** The team of this name, made when there is none. */
+  /** The team of this name, made when there is none. One statement, so that of several who make it at once all get the same. */
   async team(name: string, id: string): Promise<Team> {
-    return this.database.team.upsert({ where: { name }, create: { id, name }, update: {} });
+    const [team] = await this.database.$queryRaw<Team[]>`
+      INSERT INTO gateway.teams (id, name) VALUES (${id}::uuid, ${name}) ON CONFLICT (name) DO UPDATE SET name = excluded.name
+      RETURNING id, name, created_at AS "createdAt"`;
+    if (team === undefined) throw new Error('INSERT … ON CONFLICT DO UPDATE returned no row');
+    return team;
   }
 }
