@@ -21,6 +21,8 @@ const LEASE_MS = 15_000;
 /** How long a use waits for somebody else's refresh: one whose holder died is over by then. */
 const PATIENCE_MS = 17_000;
 const LOOK_AGAIN_MS = 100;
+/** Refreshes of one team under way in this process: slow token endpoints of one must not take the sockets of all. */
+const REFRESHING_TEAM_MAX = 50;
 /** After a failure the endpoint is left alone for a while, longer when asking again cannot help. */
 const RETRY_MS = { passing: 10_000, permanent: 60_000 };
 /** How long the database may be away before new tokens are given up. */
@@ -38,7 +40,7 @@ export type AccessToken = { readonly token: string; readonly secretVersion: numb
 export class RefreshCredential {
   private readonly owner = randomUUID();
   /** By credential and version of its secret. */
-  private readonly refreshing = new Map<string, Promise<AccessToken>>();
+  private readonly refreshing = new Map<string, { readonly teamId: string; readonly token: Promise<AccessToken> }>();
   private readonly stopping = new AbortController();
 
   constructor(
@@ -60,15 +62,19 @@ export class RefreshCredential {
   /** Not ended by whoever asks: the others want it too, and a rotated token must be kept. */
   private shared(row: ReleasableRow, auth: OauthAuth): Promise<AccessToken> {
     const key = `${row.id}/${row.secretVersion}`;
-    const shared = this.refreshing.get(key) ?? this.refreshed(row, auth).finally(() => this.refreshing.delete(key));
-    this.refreshing.set(key, shared);
-    return shared;
+    const underWay = this.refreshing.get(key);
+    if (underWay !== undefined) return underWay.token;
+    const ofTeam = [...this.refreshing.values()].filter(({ teamId }) => teamId === row.teamId).length;
+    if (ofTeam >= REFRESHING_TEAM_MAX) return Promise.resolve(oldToken(row, auth, 'Too many tokens are being refreshed'));
+    const token = this.refreshed(row, auth).finally(() => this.refreshing.delete(key));
+    this.refreshing.set(key, { teamId: row.teamId, token });
+    return token;
   }
 
   /** Begins no refresh any more, ends those that only wait, and resolves when those under way are kept. */
   async close(): Promise<void> {
     this.stopping.abort();
-    await Promise.allSettled(this.refreshing.values());
+    await Promise.allSettled([...this.refreshing.values()].map(({ token }) => token));
   }
 
   private async refreshed(row: ReleasableRow, auth: OauthAuth): Promise<AccessToken> {

@@ -244,6 +244,30 @@ describe('a refresh', () => {
     expect(requests.map(({ refreshToken }) => refreshToken)).toEqual(['r1', 'q1']);
   });
 
+  test('is one of at most fifty of a team at once, beside those of others', async () => {
+    let letGo = (): void => undefined;
+    const gate = new Promise<void>(resolve => (letGo = resolve));
+    const { requests, refresh } = endpoint(async count => {
+      if (count <= 50) await gate;
+      return { accessToken: `new-${count}`, expiresAt: inMs(3_600_000) };
+    });
+    const on = open({ refresh });
+    const caller = makeCaller();
+    const uses: Promise<ReleasedCredential>[] = [];
+    for (let vaults = 0; vaults < 3; vaults++) {
+      const { id: vaultId } = await on.vault(caller);
+      const runToken = await runTokenFor(caller, [vaultId]);
+      for (let index = 0; index < 20; index++) await on.credential(caller, vaultId, oauth(), { serverUrl: `https://s${index}.example.com/` });
+      for (let index = 0; index < 20; index++) uses.push(on.releases.release(caller, { runToken, url: `https://s${index}.example.com/` }));
+    }
+    await eventually(() => expect(requests).toHaveLength(50));
+    expect(await release(on, await held(oauth(), on))).toMatchObject({ secret: 'new-51' });
+    letGo();
+    const outcomes = (await Promise.all(uses)).map(answer => (answer.outcome === 'refused' ? answer.reason : answer.outcome));
+    expect(outcomes.filter(outcome => outcome === 'released')).toHaveLength(50);
+    expect(outcomes.filter(outcome => outcome === 'Too many tokens are being refreshed')).toHaveLength(10);
+  }, 20_000);
+
   test('of tokens that live less than a minute is still one call, in four processes', async () => {
     const { requests, refresh } = endpoint(async count => {
       await gate;

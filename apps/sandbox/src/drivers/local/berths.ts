@@ -37,15 +37,15 @@ export class Berths {
 
   constructor(private readonly parts: BerthParts) {}
 
-  /** @throws when the disk cannot be had */
-  async take(sandboxId: string, sizeBytes: number): Promise<Berth> {
+  /** @throws when the disk cannot be had, or not before `signal` aborts */
+  async take(sandboxId: string, sizeBytes: number, signal: AbortSignal): Promise<Berth> {
     const { disks } = this.parts;
     if (!disks.quota || disks.has(sandboxId)) return this.at(newSlot(), () => disks.acquire(sandboxId, sizeBytes));
     const ready = this.ahead;
     this.ahead = Promise.resolve(null);
     const berth = (await this.fitting(await ready, sizeBytes)) ?? (await this.make(sizeBytes));
     try {
-      await berth.start.mounted;
+      await berth.start.mountedBefore(signal);
       await disks.adopt(berth.disk, sandboxId);
       return berth;
     } catch (error) {

@@ -56,11 +56,12 @@ export class BoxStarter {
   /** Either a box that answers or nothing at all. */
   async start(spec: SandboxSpec, signal: AbortSignal): Promise<LocalBox> {
     const deadline = AbortSignal.timeout(this.parts.startTimeoutMs);
+    const end = AbortSignal.any([signal, deadline]);
     let berth: Berth | undefined;
     try {
       const agentRuntimeDir = await this.parts.prepared;
-      berth = await this.berths.take(spec.sandboxId, spec.limits.diskBytes);
-      return await this.bringUp(spec, berth, agentRuntimeDir, AbortSignal.any([signal, deadline]));
+      berth = await this.berths.take(spec.sandboxId, spec.limits.diskBytes, end);
+      return await this.bringUp(spec, berth, agentRuntimeDir, end);
     } catch (error) {
       await berth?.start.cancel();
       const slot = berth?.slot;

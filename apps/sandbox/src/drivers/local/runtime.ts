@@ -1,10 +1,12 @@
 import { spawn, type ChildProcess } from 'node:child_process';
 import { readFile } from 'node:fs/promises';
 import type { Readable } from 'node:stream';
+import { setTimeout as delay } from 'node:timers/promises';
 import type { BoxPaths } from './layout.js';
 import { runTool, TOOL_ENV } from './run-tool.js';
 
 const CALL_TIMEOUT_MS = 15_000;
+const CANCEL_TIMEOUT_MS = 5_000;
 /** The first descriptor after 0, 1 and 2, which is what `--preserve-fds 1` passes on. */
 export const READY_FD = 3;
 /** Marks the processes of a start, so that the next service finds those a kill left behind. */
@@ -77,8 +79,7 @@ export class OciRuntime {
 
 /** A start that has begun and waits for the word. */
 export class PendingStart {
-  /** Resolves when the disk is mounted, and so may be renamed. */
-  readonly mounted: Promise<void>;
+  private readonly mounted: Promise<void>;
   private readonly succeeded: Promise<void>;
   private readonly saidReady: Promise<void>;
   private readonly ready: Readable;
@@ -102,6 +103,18 @@ export class PendingStart {
     return this.starter.exitCode !== null || this.starter.signalCode !== null;
   }
 
+  /** Resolves when the disk is mounted, and so may be renamed. A mount that takes longer than `signal` is ended. */
+  async mountedBefore(signal: AbortSignal): Promise<void> {
+    const abort = () => killGroup(this.starter);
+    signal.addEventListener('abort', abort);
+    if (signal.aborted) abort();
+    try {
+      await this.mounted;
+    } finally {
+      signal.removeEventListener('abort', abort);
+    }
+  }
+
   /** Resolves when the agent inside says it is ready. @throws with the end of the runtime's log, or the signal's reason */
   async go(signal: AbortSignal): Promise<void> {
     signal.throwIfAborted();
@@ -123,10 +136,12 @@ export class PendingStart {
     }
   }
 
-  /** Resolves when nothing of it runs any more. */
+  /** Resolves when nothing of it runs any more, or does not die: whoever clears up after it finds out. */
   async cancel(): Promise<void> {
     killGroup(this.starter);
-    await this.succeeded.catch(() => undefined);
+    const enough = new AbortController();
+    await Promise.race([this.succeeded.catch(() => undefined), delay(CANCEL_TIMEOUT_MS, undefined, { signal: enough.signal }).catch(() => undefined)]); // told by the sweep
+    enough.abort();
     this.ready.destroy();
   }
 }
