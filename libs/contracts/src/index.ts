@@ -18,5 +18,5 @@ export * from './vaults/credentials.js';
 export * from './vaults/inject-rule.js';
 export * from './vaults/key-rotation.js';
 export * from './vaults/releases.js';
-export * from './vaults/server-url.js';
+export * from './vaults/normalise-url.js';
 export * from './vaults/vaults.js';

@@ -1,6 +1,6 @@
 import { describe, expect, test } from '@jest/globals';
 import { normaliseServerUrl } from '@gatehouse/contracts';
-import { matchCredential, patternsFor } from './match-credential.js';
+import { matchCredential } from './match-credential.js';
 
 const [A, B] = ['vault-a', 'vault-b'];
 /** `vault url` texts become credentials named by them. */
@@ -55,11 +55,3 @@ describe('the credential a request gets', () => {
     expect(matched('https://h.example/', kept, ['vault-c'])).toBeNull();
   });
 });
-
-test.each([
-  ['mcp.notion.com', ['mcp.notion.com', '*.notion.com']],
-  ['localhost', ['localhost']],
-  ['.notion.com', ['.notion.com']],
-  ['10.0.0.1', ['10.0.0.1']],
-  ['[::ffff:1.2.3.4]', ['[::ffff:1.2.3.4]']],
-])('patterns for %s', (host, patterns) => expect(patternsFor(host)).toEqual(patterns));

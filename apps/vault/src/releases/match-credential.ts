@@ -1,3 +1,5 @@
+import { patternsFor } from './host-match.js';
+
 /** What a credential is found by. */
 export interface MatchableCredential {
   readonly id: string;
@@ -5,13 +7,6 @@ export interface MatchableCredential {
   /** Its scheme, port and path count. */
   readonly serverUrlNormalized: string;
 }
-
-/** Patterns of hosts a request to `host` may find: itself, and one label of it replaced. */
-export const patternsFor = (host: string): string[] => {
-  const dot = host.indexOf('.');
-  // An address has dots but no labels, and an empty label is none.
-  return dot < 1 || /^[\d.]+$|^\[/.test(host) ? [host] : [host, `*${host.slice(dot)}`];
-};
 
 /**
  * The credential a request gets, or null (spec 10.7).

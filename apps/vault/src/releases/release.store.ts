@@ -4,7 +4,7 @@ import { InjectDatabase } from '@gatehouse/platform';
 import type { Envelope } from '@gatehouse/sealing';
 import { Injectable } from '@nestjs/common';
 import type { SecretColumns, SecretPlace } from '../secrets/credential-secret.js';
-import { patternsFor } from './match-credential.js';
+import { patternsFor } from './host-match.js';
 
 /** An active credential as a release needs it. */
 export interface ReleasableRow extends SecretPlace, SecretColumns {

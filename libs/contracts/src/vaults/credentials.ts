@@ -4,7 +4,7 @@ import { IsMetadata } from '../validation/maps.js';
 import { IsInputBy, IsOneOf, IsText, Rule } from '../validation/rules.js';
 import { type AuthType, BearerAuth, type CredentialAuth, type CredentialAuthView, OauthAuth } from './credential-auth.js';
 import { BasicInject, HeaderInject, type InjectRule, QueryInject } from './inject-rule.js';
-import { serverUrl } from './server-url.js';
+import { serverUrl } from './normalise-url.js';
 import { VaultRef, type VaultStatus } from './vaults.js';
 
 /** Active credentials a vault can hold. */

@@ -1,6 +1,6 @@
 import { describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
-import { normaliseServerUrl, SERVER_URL_MAX, serverUrl } from './server-url.js';
+import { normaliseServerUrl, SERVER_URL_MAX, serverUrl } from './normalise-url.js';
 
 const NO_URL = 'must be an http or https URL';
 const USER_INFO = 'must not contain user info';
