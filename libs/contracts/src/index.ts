@@ -13,6 +13,7 @@ export * from './validation/input-fields.js';
 export * from './validation/maps.js';
 export * from './validation/parse-input.js';
 export * from './validation/rules.js';
+export * from './vaults/apply-inject.js';
 export * from './vaults/credential-auth.js';
 export * from './vaults/credentials.js';
 export * from './vaults/inject-rule.js';
