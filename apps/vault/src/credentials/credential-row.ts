@@ -27,4 +27,4 @@ export const CREDENTIAL_COLUMNS = Prisma.raw(`
 /** What archiving sets. The secret is destroyed in the same statement. */
 export const ARCHIVED = Prisma.raw(`
   status = 'archived', archived_at = clock_timestamp(), updated_at = clock_timestamp(), key_id = NULL, wrapped_dek = NULL, nonce = NULL, ciphertext = NULL,
-  refresh_owner = NULL, refresh_until = NULL, refresh_not_before = NULL`);
+  refresh_owner = NULL, refresh_until = NULL, refresh_not_before = NULL, token_new_until = NULL`);

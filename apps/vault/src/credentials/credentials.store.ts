@@ -132,5 +132,5 @@ const secretAssignments = ({ authType, secretVersion, envelope: { keyId, wrapped
   Prisma.sql`wrapped_dek = ${wrappedDek}`,
   Prisma.sql`nonce = ${nonce}`,
   Prisma.sql`ciphertext = ${ciphertext}`,
-  Prisma.sql`last_error = NULL, last_outcome_at = clock_timestamp(), refresh_owner = NULL, refresh_until = NULL, refresh_not_before = NULL`,
+  Prisma.sql`last_error = NULL, last_outcome_at = clock_timestamp(), refresh_owner = NULL, refresh_until = NULL, refresh_not_before = NULL, token_new_until = NULL`,
 ];

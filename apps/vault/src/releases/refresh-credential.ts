@@ -25,6 +25,8 @@ const LOOK_AGAIN_MS = 100;
 const REFRESHING_TEAM_MAX = 50;
 /** After a failure the endpoint is left alone for a while, longer when asking again cannot help. */
 const RETRY_MS = { passing: 10_000, permanent: 60_000 };
+/** How long new tokens are as fresh as can be, however short a life their provider gives them: uses that began with the refresh share it. */
+const NEW_FOR_MS = 5_000;
 /** How long the database may be away before new tokens are given up. */
 const KEEP_FOR_MS = 60_000;
 
@@ -56,7 +58,8 @@ export class RefreshCredential {
     const fresh = tokenBefore(auth, MARGIN_MS);
     if (fresh !== null) return { token: fresh, secretVersion: row.secretVersion, stale: false };
     if (refreshRequest(auth) === null) return asItIs(row, auth);
-    return this.shared(row, auth);
+    const brandNew = row.justRefreshed ? tokenBefore(auth, 0) : null;
+    return brandNew === null ? this.shared(row, auth) : { token: brandNew, secretVersion: row.secretVersion, stale: false };
   }
 
   /** Not ended by whoever asks: the others want it too, and a rotated token must be kept. */
@@ -131,7 +134,7 @@ export class RefreshCredential {
     const end = performance.now() + KEEP_FOR_MS;
     for (let attempt = 0; ; attempt++) {
       try {
-        return await this.store.keepRefreshed(next, envelope);
+        return await this.store.keepRefreshed(next, envelope, newForMs(auth));
       } catch (err) {
         this.logger.error({ err, attempt, team: row.teamId, vault: row.vaultId, credential: row.id }, 'a refreshed token could not be kept; it is tried again for a while');
         if (performance.now() > end) throw err;
@@ -149,6 +152,9 @@ export class RefreshCredential {
 
 /** The access token if it lives longer than that, else null. */
 const tokenBefore = ({ accessToken, expiresAt }: OauthAuth, marginMs: number): string | null => (expiresAt === undefined || Date.parse(expiresAt) - Date.now() > marginMs ? (accessToken ?? null) : null);
+
+/** Not beyond its end: an expired token must be refreshed at once. */
+const newForMs = ({ expiresAt }: OauthAuth): number => Math.max(0, Math.min(NEW_FOR_MS, expiresAt === undefined ? NEW_FOR_MS : Date.parse(expiresAt) - Date.now()));
 
 /** Without a way to a new one the server has to judge the token there is. */
 const asItIs = ({ secretVersion }: ReleasableRow, { accessToken }: OauthAuth): AccessToken => (accessToken === undefined ? { refused: 'The credential holds no access token' } : { token: accessToken, secretVersion, stale: false });

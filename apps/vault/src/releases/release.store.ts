@@ -13,6 +13,8 @@ export interface ReleasableRow extends SecretPlace, SecretColumns {
   readonly lastError: string | null;
   /** A refresh failed so lately that nobody asks the token endpoint again yet. */
   readonly coolingDown: boolean;
+  /** A refresh succeeded so lately that another would bring nothing newer. */
+  readonly justRefreshed: boolean;
 }
 
 /** What became of a credential since it was last written down. Times are milliseconds ago: processes' clocks differ. */
@@ -29,7 +31,7 @@ type SecretKey = Pick<ReleasableRow, 'teamId' | 'id' | 'secretVersion'>;
 
 const COLUMNS = Prisma.raw(`
   id, vault_id AS "vaultId", team_id AS "teamId", server_url_normalized AS "serverUrlNormalized", inject, auth_type AS "authType", last_error AS "lastError",
-  coalesce(refresh_not_before > clock_timestamp(), false) AS "coolingDown", secret_version AS "secretVersion", key_id AS "keyId", wrapped_dek AS "wrappedDek", nonce, ciphertext`);
+  coalesce(refresh_not_before > clock_timestamp(), false) AS "coolingDown", coalesce(token_new_until > clock_timestamp(), false) AS "justRefreshed", secret_version AS "secretVersion", key_id AS "keyId", wrapped_dek AS "wrappedDek", nonce, ciphertext`);
 
 @Injectable()
 export class ReleaseStore {
@@ -78,11 +80,12 @@ export class ReleaseStore {
    * Keeps new tokens as the next version of the secret, whoever holds the lease by now: the endpoint may have voided the old
    * ones. True also when an earlier attempt did it whose answer was lost; false when the secret was changed or destroyed: that counts.
    */
-  async keepRefreshed({ teamId, id, secretVersion }: SecretKey, { keyId, wrappedDek, nonce, ciphertext }: Envelope): Promise<boolean> {
+  async keepRefreshed({ teamId, id, secretVersion }: SecretKey, { keyId, wrappedDek, nonce, ciphertext }: Envelope, newForMs: number): Promise<boolean> {
     const [row] = await this.database.$queryRaw<{ kept: boolean }[]>`
       WITH kept AS (
         UPDATE vault.credentials SET secret_version = ${secretVersion}, key_id = ${keyId}, wrapped_dek = ${wrappedDek}, nonce = ${nonce}, ciphertext = ${ciphertext},
-          last_error = NULL, last_outcome_at = clock_timestamp(), refresh_owner = NULL, refresh_until = NULL, refresh_not_before = NULL, updated_at = clock_timestamp()
+          last_error = NULL, last_outcome_at = clock_timestamp(), refresh_owner = NULL, refresh_until = NULL, refresh_not_before = NULL,
+          token_new_until = clock_timestamp() + make_interval(secs => ${newForMs / 1_000}::float8), updated_at = clock_timestamp()
         WHERE id = ${id}::uuid AND team_id = ${teamId}::uuid AND status = 'active' AND secret_version = ${secretVersion - 1} RETURNING id
       )
       SELECT EXISTS (SELECT FROM kept) OR EXISTS (SELECT FROM vault.credentials WHERE id = ${id}::uuid AND team_id = ${teamId}::uuid AND nonce = ${nonce}) AS kept`;

@@ -189,7 +189,7 @@ describe('a refresh', () => {
   });
 
   test('keeps a rotated refresh token and uses it next time', async () => {
-    const { requests, refresh } = endpoint(count => ({ accessToken: `new-${count}`, ...(count === 1 && { refreshToken: 'rotated' }), expiresAt: inMs(1_000) }));
+    const { requests, refresh } = endpoint(count => ({ accessToken: `new-${count}`, ...(count === 1 && { refreshToken: 'rotated' }), expiresAt: inMs(-1) }));
     const on = open({ refresh });
     const one = await held(oauth({ scope: 's', resource: 'r' }), on);
     for (const token of ['new-1', 'new-2', 'new-3']) expect(await release(on, one)).toMatchObject({ secret: token });
@@ -282,7 +282,17 @@ describe('a refresh', () => {
     await eventually(() => expect(requests).toHaveLength(1));
     letGo();
     for (const answer of await Promise.all(answers)) expect(answer).toMatchObject({ secret: 'short-1' });
+    // Who was slow to begin, and reads what the others waited for, belongs to them.
+    for (const on of processes) expect(await release(on, one)).toMatchObject({ secret: 'short-1' });
     expect(requests).toHaveLength(1);
+  });
+
+  test('of a token that is new but has ended is another call', async () => {
+    const { requests, refresh } = endpoint(count => Promise.resolve({ accessToken: `gone-${count}`, expiresAt: inMs(-1_000) }));
+    const on = open({ refresh });
+    const one = await held(oauth(), on);
+    for (const call of [1, 2]) expect(await release(on, one)).toMatchObject({ outcome: 'released', secret: `gone-${call}` });
+    expect(requests).toHaveLength(2);
   });
 
   test('is kept although another process took the lease over, and although the answer of the database was lost', async () => {
