@@ -125,12 +125,56 @@ export interface SandboxHandle {
   onExit(listener: (why: ExitReason) => void): void;
 }
 
-/** Every path is absolute or relative to the home of the command user, with whose rights everything happens. */
+/**
+ * Every path is absolute or relative to the home of the command user, with whose rights everything happens. Links on the way
+ * are followed, inside the sandbox only; a link at the end only by `write`, `read`, `list` and `mkdir`.
+ * Rejects with `not-found`, `wrong-kind`, `occupied` or `denied` where the file system says so.
+ */
 export interface SandboxFiles {
-  /** All or nothing: the content appears by a rename once it is complete. Parents are made. `mode` defaults to 0o644. */
-  write(path: string, content: Uint8Array | Readable, mode?: number): Promise<void>;
-  /** Like `mkdir -p`. */
-  mkdir(path: string): Promise<void>;
+  /**
+   * All or nothing: the content appears by a rename once it is complete. Parents are made. Content that errors, or has more
+   * than `maxBytes` (`too-large`), leaves nothing behind.
+   * @returns bytes written
+   */
+  write(path: string, content: Uint8Array | Readable, options?: WriteOptions): Promise<number>;
+  /** A regular file, as long as it was when it was opened. The content must be read to its end or destroyed. */
+  read(path: string): Promise<{ size: number; content: Readable }>;
+  /** What is at the path itself, a link included. */
+  stat(path: string): Promise<FileEntry>;
+  /** What is below a directory, `depth` levels deep (1: its own entries), sorted by path; links are listed and not entered. */
+  list(path: string, options: { depth: number; maxEntries: number }): Promise<FileList>;
+  /** Like `mkdir -p`. @returns false when the directory was there */
+  mkdir(path: string): Promise<boolean>;
+  /** Replaces a file, makes parents. A directory at the new path is `occupied`. @returns the entry at its new path */
+  rename(from: string, to: string): Promise<FileEntry>;
+  /** A file, a link, or a directory with all that is in it. */
+  remove(path: string): Promise<void>;
+}
+
+export interface WriteOptions {
+  /** Permission bits; default 0o644. */
+  mode?: number;
+  maxBytes?: number;
+}
+
+export interface FileEntry {
+  name: string;
+  path: string;
+  /** Anything but these three (a pipe, a socket) has none. */
+  type?: 'file' | 'dir' | 'symlink';
+  size: number;
+  /** Permission bits. */
+  mode: number;
+  uid: number;
+  gid: number;
+  modifiedMs: number;
+  symlinkTarget?: string;
+}
+
+export interface FileList {
+  entries: FileEntry[];
+  /** There are more. */
+  truncated: boolean;
 }
 
 export interface ProcessOptions {

@@ -1,4 +1,4 @@
-import { notFound, sandboxFailed, sandboxUnavailable } from '@gatehouse/contracts';
+import { GatehouseError, notFound, sandboxFailed, sandboxUnavailable } from '@gatehouse/contracts';
 import { DriverError } from '../drivers/driver-error.js';
 
 /** What a failure of the driver means to a caller. The only place where its kinds become errors of the contract. */
@@ -11,7 +11,15 @@ export const driverFailure = (error: unknown): unknown => {
     case 'timed-out':
       return sandboxUnavailable(error.message, error);
     case 'bad-cwd':
+    case 'not-found':
       return notFound('File');
+    case 'wrong-kind':
+    case 'denied':
+      return new GatehouseError('validation_error', error.message, undefined, error);
+    case 'occupied':
+      return new GatehouseError('conflict', error.message, undefined, error);
+    case 'too-large':
+      return new GatehouseError('invalid_request', error.message, undefined, error);
     case 'failed':
       return sandboxFailed(error.message, error);
   }

@@ -1,7 +1,7 @@
+import type { DriverLogger } from '../driver-logger.js';
 import { makeBoxDirectories } from './box-files.js';
 import { COMMAND_UID, type Disk, type Disks, type NewDisk } from './disks.js';
 import { newSlot, type BoxPaths, type Layout } from './layout.js';
-import type { DriverLogger } from './options.js';
 import type { OciRuntime, PendingStart } from './runtime.js';
 
 /** All of a start that does not depend on whose it is: a slot with its directories, and a disk, mounted where the container will be. */

@@ -1,9 +1,10 @@
 import { readFile, writeFile } from 'node:fs/promises';
+import { AgentBox } from '../agent-box.js';
+import { AgentSocket } from '../agent-socket.js';
 import { DriverError } from '../driver-error.js';
+import type { DriverLogger } from '../driver-logger.js';
 import type { SandboxSpec } from '../sandbox.driver.js';
-import { AgentSocket } from './agent-socket.js';
 import { type Berth, Berths } from './berths.js';
-import { LocalBox } from './box.js';
 import { loadMeta, saveMeta } from './box-files.js';
 import { makeBundle } from './bundle.js';
 import type { Cgroups } from './cgroups.js';
@@ -11,7 +12,6 @@ import { cgroupVersion } from './cgroups.js';
 import type { Disks } from './disks.js';
 import { bootId, identify, isAlive, killAndWait, type ProcessIdentity } from './host-process.js';
 import type { BoxMeta, Layout } from './layout.js';
-import type { DriverLogger } from './options.js';
 import { READY_FD, type OciRuntime } from './runtime.js';
 import { seccompProfile } from './seccomp-profile.js';
 import { sweepSlot, type SweepContext } from './sweep.js';
@@ -54,7 +54,7 @@ export class BoxStarter {
   }
 
   /** Either a box that answers or nothing at all. */
-  async start(spec: SandboxSpec, signal: AbortSignal): Promise<LocalBox> {
+  async start(spec: SandboxSpec, signal: AbortSignal): Promise<AgentBox> {
     const deadline = AbortSignal.timeout(this.parts.startTimeoutMs);
     const end = AbortSignal.any([signal, deadline]);
     let berth: Berth | undefined;
@@ -73,7 +73,7 @@ export class BoxStarter {
   }
 
   /** null unless the slot holds a container of this boot that answers. */
-  async adopt(slot: string): Promise<LocalBox | null> {
+  async adopt(slot: string): Promise<AgentBox | null> {
     const meta = await loadMeta(this.parts.layout.box(slot));
     if (!meta?.pid || !meta.startTicks || meta.bootId !== bootId) return null;
     const init = { pid: meta.pid, startTicks: meta.startTicks };
@@ -102,7 +102,7 @@ export class BoxStarter {
     return [...this.resisting.values()].includes(sandboxId);
   }
 
-  private async bringUp(spec: SandboxSpec, { slot, paths, disk, start }: Berth, agentRuntimeDir: string, signal: AbortSignal): Promise<LocalBox> {
+  private async bringUp(spec: SandboxSpec, { slot, paths, disk, start }: Berth, agentRuntimeDir: string, signal: AbortSignal): Promise<AgentBox> {
     const { cgroups, nodeId } = this.parts;
     const { sandboxId, generation, template, limits } = spec;
     const meta: BoxMeta = { sandboxId, slot, generation, template, limits, nodeId, uidBase: disk.uidBase, bootId };
@@ -134,17 +134,18 @@ export class BoxStarter {
     return box;
   }
 
-  private async begin({ sandboxId, generation, slot }: BoxMeta, init: ProcessIdentity, configuration?: Parameters<LocalBox['begin']>[0]): Promise<LocalBox> {
+  private async begin({ sandboxId, generation, slot }: BoxMeta, init: ProcessIdentity, configuration?: Parameters<AgentBox['begin']>[0]): Promise<AgentBox> {
     const { layout, runtime, cgroups, log, agentTimeoutMs, disks } = this.parts;
     const socket = new AgentSocket(layout.box(slot).agentSocket);
-    const box = new LocalBox({ sandboxId, generation, slot }, socket, {
-      runtime,
-      cgroups,
-      log,
-      agentTimeoutMs,
+    const host = {
+      oomKills: () => cgroups.oomKills(slot),
+      stats: () => cgroups.stats(slot),
+      pause: () => runtime.pause(slot),
+      resume: () => runtime.resume(slot),
       tearDown: () => this.tearDown(slot, init),
       removeDisk: () => disks.remove(sandboxId),
-    });
+    };
+    const box = new AgentBox({ sandboxId, generation, slot }, socket, host, { log, agentTimeoutMs });
     try {
       await box.begin(configuration);
       return box;

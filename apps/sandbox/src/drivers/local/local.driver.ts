@@ -1,9 +1,10 @@
 import { mkdir, realpath } from 'node:fs/promises';
 import { availableParallelism } from 'node:os';
+import type { AgentBox } from '../agent-box.js';
 import { DriverError } from '../driver-error.js';
+import type { DriverLogger } from '../driver-logger.js';
 import type { BoxRef, ProbeReport, ReconcileReport, SandboxDriver, SandboxHandle, SandboxSpec } from '../sandbox.driver.js';
 import { prepareAgentRuntime } from './agent-runtime.js';
-import type { LocalBox } from './box.js';
 import { loadMeta } from './box-files.js';
 import { BoxStarter } from './box-starter.js';
 import { LIMITS_MIN } from './bundle.js';
@@ -11,7 +12,7 @@ import { Cgroups } from './cgroups.js';
 import { Disks } from './disks.js';
 import { Layout, NODE_ID, SANDBOX_ID } from './layout.js';
 import { NodeLock } from './node-lock.js';
-import type { DriverLogger, LocalDriverOptions, ResolvedOptions } from './options.js';
+import type { LocalDriverOptions, ResolvedOptions } from './options.js';
 import { probeHost } from './probe.js';
 import { OciRuntime } from './runtime.js';
 import { StartGate } from './start-gate.js';
@@ -35,8 +36,8 @@ const DEFAULTS = {
  */
 export class LocalDriver implements SandboxDriver {
   readonly name = 'local';
-  private readonly boxes = new Map<string, LocalBox>();
-  private readonly creating = new Map<string, { generation: number; box: Promise<LocalBox> }>();
+  private readonly boxes = new Map<string, AgentBox>();
+  private readonly creating = new Map<string, { generation: number; box: Promise<AgentBox> }>();
   private readonly gate: StartGate;
   private readonly starter: BoxStarter;
   private readonly sweeping: SweepContext;
@@ -180,12 +181,12 @@ export class LocalDriver implements SandboxDriver {
     }
   }
 
-  private async replace(older: LocalBox | undefined, spec: SandboxSpec, signal: AbortSignal): Promise<LocalBox> {
+  private async replace(older: AgentBox | undefined, spec: SandboxSpec, signal: AbortSignal): Promise<AgentBox> {
     await older?.stop();
     return this.register(await this.gate.run(() => this.starter.start(spec, signal), signal));
   }
 
-  private register(box: LocalBox): LocalBox {
+  private register(box: AgentBox): AgentBox {
     this.boxes.set(box.ref.sandboxId, box);
     box.onExit(why => {
       if (this.boxes.get(box.ref.sandboxId) === box) this.boxes.delete(box.ref.sandboxId);

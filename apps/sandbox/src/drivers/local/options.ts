@@ -34,10 +34,3 @@ export interface LocalDriverOptions {
 }
 
 export type ResolvedOptions = Required<LocalDriverOptions>;
-
-/** The part of a pino logger the driver uses. */
-export interface DriverLogger {
-  info(fields: object, message: string): void;
-  warn(fields: object, message: string): void;
-  error(fields: object, message: string): void;
-}

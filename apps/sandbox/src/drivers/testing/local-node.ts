@@ -5,7 +5,8 @@ import { chmodSync, existsSync, mkdtempSync, readdirSync, readFileSync, rmSync }
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { LocalDriver } from '../local/local.driver.js';
-import type { DriverLogger, LocalDriverOptions } from '../local/options.js';
+import type { DriverLogger } from '../driver-logger.js';
+import type { LocalDriverOptions } from '../local/options.js';
 
 const REPOSITORY = resolve(import.meta.dirname, '../../../../..');
 const AGENT_DIR = join(REPOSITORY, 'apps/sandbox/dist/agent');

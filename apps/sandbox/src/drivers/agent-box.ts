@@ -1,14 +1,11 @@
 import { constants } from 'node:os';
 import { posix } from 'node:path';
 import type { Readable } from 'node:stream';
-import { AgentClient, type AgentConfiguration, type AgentExecSpec } from '../agent-client.js';
-import type { AgentProcess } from '../agent-process.js';
-import { DriverError } from '../driver-error.js';
-import type { BoxRef, BoxStats, ExecOptions, ExecResult, ExitReason, ProcessSummary, RemoteProcess, SandboxFiles, SandboxHandle, SpawnOptions } from '../sandbox.driver.js';
-import type { AgentSocket } from './agent-socket.js';
-import type { Cgroups } from './cgroups.js';
-import type { DriverLogger } from './options.js';
-import type { OciRuntime } from './runtime.js';
+import { AgentClient, type AgentConfiguration, type AgentExecSpec, type Dial } from './agent-client.js';
+import type { AgentProcess } from './agent-process.js';
+import { DriverError } from './driver-error.js';
+import type { DriverLogger } from './driver-logger.js';
+import type { BoxRef, BoxStats, ExecOptions, ExecResult, ExitReason, ProcessSummary, RemoteProcess, SandboxFiles, SandboxHandle, SpawnOptions } from './sandbox.driver.js';
 
 const HOME = '/home/user';
 /** A sandbox that survived is idle: it answers at once, or it is lost. */
@@ -16,20 +13,32 @@ const ADOPTION_TIMEOUT_MS = 1_000;
 const EXEC_TIMEOUT_MS = 60_000;
 const EXEC_CAP_BYTES = 10 * 1024 * 1024;
 
-/** What a box needs of the driver that made it. */
-export interface BoxContext {
-  runtime: OciRuntime;
-  cgroups: Cgroups;
-  log: DriverLogger;
-  /** How long the agent may be silent. */
-  agentTimeoutMs: number;
+/** The way to the agent of one box. */
+export interface AgentConnection {
+  readonly dial: Dial;
+  close(): void;
+}
+
+/** What a driver does from outside for a box it has made. What rejects is told as the failure of the driver. */
+export interface BoxHost {
+  /** Since the start of the box. Rejects when the box is gone. */
+  oomKills(): Promise<number>;
+  stats(): Promise<BoxStats>;
+  pause(): Promise<void>;
+  resume(): Promise<void>;
   /** Ends every process of the box and removes all but its disk. */
   tearDown(): Promise<void>;
   removeDisk(): Promise<void>;
 }
 
-/** A running sandbox. It ends once, for one reason, and is torn down before anybody is told. */
-export class LocalBox implements SandboxHandle {
+export interface AgentBoxOptions {
+  readonly log: DriverLogger;
+  /** How long the agent may be silent. */
+  readonly agentTimeoutMs: number;
+}
+
+/** A running sandbox with an agent inside, whoever runs it. It ends once, for one reason, and is torn down before anybody is told. */
+export class AgentBox implements SandboxHandle {
   readonly files: SandboxFiles;
   private readonly client: AgentClient;
   private readonly listeners: ((why: ExitReason) => void)[] = [];
@@ -43,10 +52,11 @@ export class LocalBox implements SandboxHandle {
 
   constructor(
     readonly ref: BoxRef,
-    private readonly socket: AgentSocket,
-    private readonly context: BoxContext,
+    private readonly agent: AgentConnection,
+    private readonly host: BoxHost,
+    private readonly options: AgentBoxOptions,
   ) {
-    this.client = new AgentClient(socket.dial, error => this.violated(error), context.agentTimeoutMs);
+    this.client = new AgentClient(agent.dial, error => this.violated(error), options.agentTimeoutMs);
     this.files = {
       write: (path, content, mode = 0o644) => this.ask(() => this.client.writeFile(insidePath(path), content, mode)),
       mkdir: path => this.ask(() => this.client.makeDirectory(insidePath(path))),
@@ -55,7 +65,7 @@ export class LocalBox implements SandboxHandle {
 
   /** Sets the agent up (a fresh start only) and watches it from then on. */
   async begin(configuration?: AgentConfiguration): Promise<void> {
-    [this.oomKillsSeen] = await Promise.all([this.context.cgroups.oomKills(this.ref.slot), this.attend(configuration)]);
+    [this.oomKillsSeen] = await Promise.all([this.host.oomKills(), this.attend(configuration)]);
     this.begun = true;
   }
 
@@ -69,7 +79,7 @@ export class LocalBox implements SandboxHandle {
   release(): void {
     this.ending ??= Promise.resolve();
     this.stopWatching();
-    this.socket.close();
+    this.agent.close();
   }
 
   spawn({ run, keep, cwd, env = {}, ...rest }: SpawnOptions): Promise<RemoteProcess> {
@@ -87,12 +97,12 @@ export class LocalBox implements SandboxHandle {
     const silence = setTimeout(() => {
       process.detach();
       this.violated(new Error('a command outlived its time'));
-    }, timeoutMs + this.context.agentTimeoutMs);
+    }, timeoutMs + this.options.agentTimeoutMs);
     signal?.addEventListener('abort', abort);
     if (signal?.aborted) abort();
     try {
       const [stdout, stderr, exit] = await Promise.all([collect(process.stdout), collect(process.stderr), process.exit]);
-      if (exit.signal === 'SIGKILL') this.oomKillsSeen = await this.context.cgroups.oomKills(this.ref.slot).catch(() => this.oomKillsSeen); // the box ends: `vanished` decides
+      if (exit.signal === 'SIGKILL') this.oomKillsSeen = await this.host.oomKills().catch(() => this.oomKillsSeen); // the box ends: `vanished` decides
       return { stdout, stderr, exitCode: exit.code ?? 128 + constants.signals[exit.signal ?? 'SIGKILL'], signal: exit.signal, timedOut: exit.timedOut, truncated: exit.truncated };
     } catch (error) {
       signal?.throwIfAborted();
@@ -112,16 +122,16 @@ export class LocalBox implements SandboxHandle {
   }
 
   async stats(): Promise<BoxStats> {
-    return this.onHost('The sandbox cannot be measured', () => this.context.cgroups.stats(this.ref.slot));
+    return this.onHost('The sandbox cannot be measured', () => this.host.stats());
   }
 
   async pause(): Promise<void> {
-    await this.onHost('The sandbox cannot be paused', () => this.context.runtime.pause(this.ref.slot));
+    await this.onHost('The sandbox cannot be paused', () => this.host.pause());
     this.paused = true;
   }
 
   async resume(): Promise<void> {
-    await this.onHost('The sandbox cannot be resumed', () => this.context.runtime.resume(this.ref.slot));
+    await this.onHost('The sandbox cannot be resumed', () => this.host.resume());
     this.paused = false;
   }
 
@@ -131,7 +141,7 @@ export class LocalBox implements SandboxHandle {
 
   async destroy(): Promise<void> {
     await this.stop();
-    await this.context.removeDisk();
+    await this.host.removeDisk();
   }
 
   onExit(listener: (why: ExitReason) => void): void {
@@ -170,14 +180,14 @@ export class LocalBox implements SandboxHandle {
 
   private violated(error: Error): void {
     if (this.ending || !this.begun) return;
-    this.context.log.warn({ ...this.ref, err: error }, 'sandbox agent is lost, ending the sandbox');
+    this.options.log.warn({ ...this.ref, err: error }, 'sandbox agent is lost, ending the sandbox');
     void this.end('lost').catch(() => undefined); // logged there
   }
 
   /** The agent is gone, so pid 1 is gone or about to be. */
   private async vanished(): Promise<void> {
     if (this.ending) return;
-    const oomKills = await this.context.cgroups.oomKills(this.ref.slot).catch(() => this.oomKillsSeen); // somebody removed it
+    const oomKills = await this.host.oomKills().catch(() => this.oomKillsSeen); // somebody removed it
     await this.end(oomKills > this.oomKillsSeen ? 'oom' : 'crashed').catch(() => undefined); // logged there
   }
 
@@ -189,12 +199,12 @@ export class LocalBox implements SandboxHandle {
   private async finish(why: ExitReason): Promise<void> {
     this.stopWatching();
     try {
-      await this.context.tearDown();
+      await this.host.tearDown();
     } catch (error) {
-      this.context.log.error({ ...this.ref, err: error }, 'sandbox could not be cleared away; reconciliation will try again');
+      this.options.log.error({ ...this.ref, err: error }, 'sandbox could not be cleared away; reconciliation will try again');
       throw new DriverError('failed', 'The sandbox could not be stopped', error);
     } finally {
-      this.socket.close();
+      this.agent.close();
       this.ended = why;
       for (const listener of this.listeners.splice(0)) listener(why);
     }
