@@ -2,6 +2,7 @@ import { testServices } from '@gatehouse/testing';
 import { edgeBench } from './edge.bench.js';
 import { printRpcBench } from './rpc-table.js';
 import { sandboxBench } from './sandbox.bench.js';
+import { soakBench } from './soak.bench.js';
 import { vaultBench } from './vault.bench.js';
 
 const BENCHMARKS: Readonly<Record<string, () => Promise<void>>> = {
@@ -9,7 +10,10 @@ const BENCHMARKS: Readonly<Record<string, () => Promise<void>>> = {
   edge: edgeBench,
   sandbox: sandboxBench,
   vault: vaultBench,
+  soak: soakBench,
 };
+/** Takes minutes: only when it is named. */
+const LONG: ReadonlySet<string> = new Set(['soak']);
 
 // npm run bench [-- name…]: all of them, or those named.
 const wanted = process.argv.slice(2);
@@ -18,4 +22,4 @@ if (unknown.length > 0) {
   process.stderr.write(`There is no benchmark ${unknown.join(', ')}. There are: ${Object.keys(BENCHMARKS).join(', ')}\n`);
   process.exit(1);
 }
-for (const [name, run] of Object.entries(BENCHMARKS)) if (wanted.length === 0 || wanted.includes(name)) await run();
+for (const [name, run] of Object.entries(BENCHMARKS)) if (wanted.length === 0 ? !LONG.has(name) : wanted.includes(name)) await run();

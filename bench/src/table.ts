@@ -13,6 +13,7 @@ export const percentile = (samples: readonly number[], share: number): number =>
 
 export const ms = (value: number): string => `${value.toFixed(value < 10 ? 2 : 1)} ms`;
 export const perSecond = (value: number): string => `${Math.round(value).toLocaleString('en-US')}/s`;
+export const megabytes = (bytesPerSecond: number): string => `${Math.round(bytesPerSecond / 1_000_000).toLocaleString('en-US')} MB/s`;
 export const ratio = (value: number): string => value.toFixed(2);
 
 /** A claim with the number it stands on. */

@@ -6,6 +6,18 @@ import { NodeBoxes, type Started } from './node-boxes.js';
 import { type NodeSandbox, NodeSandboxesStore } from './node-sandboxes.store.js';
 import { RemoveSandboxes } from './remove-sandboxes.js';
 
+/** What one reconciliation found out of place. */
+interface Findings {
+  /** Sandboxes of an earlier process that run on. */
+  adopted: number;
+  /** Boxes that no row, or another life of their sandbox, belongs to. */
+  boxesEnded: number;
+  /** Sandboxes whose box is gone. */
+  boxesLost: number;
+  /** Sandboxes whose first provisioning was cut short. */
+  discarded: number;
+}
+
 /** Makes what runs on this node and what its rows say the same again, after a crash, a reboot or a lost write. */
 @Injectable()
 export class ReconcileNode {
@@ -19,15 +31,17 @@ export class ReconcileNode {
 
   /** Safe beside live traffic: what this process runs or is busy with is left alone. */
   async run(): Promise<void> {
-    await this.driver.reconcile();
+    const { swept } = await this.driver.reconcile();
+    const findings: Findings = { adopted: 0, boxesEnded: 0, boxesLost: 0, discarded: 0 };
     // Rows before boxes: a row that was active then and whose box is missing now has really lost it.
     const rowsBefore = await this.rows.living();
     const found = await this.findBoxes();
     // Boxes before rows: a row is written before its box is made, so a box without one has lost it.
     const rowsAfter = await this.rows.known(found.map(({ sandboxId }) => sandboxId));
-    for (const box of found) await this.settle(box.sandboxId, () => this.settleBox(box, rowsAfter.get(box.sandboxId)));
-    for (const row of rowsBefore) await this.settle(row.id, () => this.settleRow(row));
+    for (const box of found) await this.settle(box.sandboxId, () => this.settleBox(box, rowsAfter.get(box.sandboxId), findings));
+    for (const row of rowsBefore) await this.settle(row.id, () => this.settleRow(row, findings));
     await this.removals.sweep();
+    if (swept.length > 0 || Object.values(findings).some(count => count > 0)) this.logger.info({ ...findings, leftoversCleared: swept.length }, 'node reconciled');
   }
 
   private async findBoxes(): Promise<BoxRef[]> {
@@ -36,17 +50,22 @@ export class ReconcileNode {
     return found;
   }
 
-  private async settleBox(box: BoxRef, row: NodeSandbox | undefined): Promise<Started | null> {
+  private async settleBox(box: BoxRef, row: NodeSandbox | undefined, findings: Findings): Promise<Started | null> {
     const handle = await this.driver.attach(box);
     if (handle === null) return null;
     const plan = row === undefined ? null : await this.rows.startPlan(row.id);
-    if (row?.status === 'active' && plan?.generation === box.generation) return { handle, timeoutMs: plan.timeoutMs };
+    if (row?.status === 'active' && plan?.generation === box.generation) {
+      findings.adopted++;
+      return { handle, timeoutMs: plan.timeoutMs };
+    }
+    findings.boxesEnded++;
     await (row === undefined ? handle.destroy() : handle.stop());
     return null;
   }
 
-  private async settleRow(row: NodeSandbox): Promise<null> {
-    if (!(await this.rows.remove(row.id, 'discard'))) await this.rows.apply('restart', row);
+  private async settleRow(row: NodeSandbox, findings: Findings): Promise<null> {
+    if (await this.rows.remove(row.id, 'discard')) findings.discarded++;
+    else if (await this.rows.apply('restart', row)) findings.boxesLost++;
     return null;
   }
 
