@@ -328,7 +328,7 @@ export const rpcConformance = (name: string, connect: () => MessageBus): void =>
       await client.echo(caller, { text: 'x' });
       const stranger = stage.insider();
       for (const channel of await stranger.channels(stage.namespace)) {
-        for (const text of ['', 'null', '[]', '{', '{"v":1}', '{"v":2,"id":"x"}', '"text"', '{"id":{}}', '{"v":1,"id":"x","pattern":"demos.echo","replyTo":"r","timeoutMs":5,"caller":null}']) await stranger.publish(channel, text);
+        for (const text of ['', 'null', '[]', '{', '{"v":1}', '{"v":2,"id":"x"}', '"text"', '{"id":{}}', '{"v":1,"id":"x","pattern":"demos.echo","replyTo":"r","timeoutMs":5,"caller":null}']) await stranger.publish(channel, Buffer.from(text));
       }
       expect(await client.echo(caller, { text: 'y' })).toEqual({ text: 'y', instance: 'a' });
       await stranger.close();
@@ -339,20 +339,24 @@ export const rpcConformance = (name: string, connect: () => MessageBus): void =>
     test('who can read and write the bus without the key learns nothing, forges nothing and redirects nothing', async () => {
       const [a, b] = [await stage.instance('a'), await stage.instance('b')];
       const stranger = connect();
-      const seen: string[] = [];
+      const seen: Buffer[] = [];
       const channels = await stranger.channels(`${stage.namespace}:rpc:`);
-      for (const channel of channels) await stranger.subscribe(channel, text => seen.push(text));
+      for (const channel of channels) await stranger.subscribe(channel, message => seen.push(message));
       expect(await stage.client().echo(caller, { text: 'planted text' }, { instance: 'a' })).toMatchObject({ instance: 'a' });
       await eventually(() => seen.length === 1);
-      const [captured = ''] = seen;
-      for (const readable of [captured, Buffer.from(captured, 'base64').toString('utf8')]) expect(readable).not.toContain('planted');
+      const [captured = Buffer.alloc(0)] = seen;
+      expect(captured.toString('latin1')).not.toContain('planted');
 
       const outsider = new EncryptedBus(stranger, { transportKey: Buffer.alloc(32), logger: stage.logger });
-      const forged = JSON.stringify({ v: 1, id: 'x', pattern: 'demos.echo', caller, input: { text: 'forged' }, timeoutMs: 5_000, replyTo: `${stage.namespace}:rpc-reply:x` });
+      const forged = Buffer.from(JSON.stringify({ v: 1, id: 'x', pattern: 'demos.echo', caller, input: { text: 'forged' }, timeoutMs: 5_000, replyTo: `${stage.namespace}:rpc-reply:x` }));
       for (const channel of channels) {
         await stranger.publish(channel, forged);
         await outsider.publish(channel, forged);
-        for (let at = 0; at < captured.length; at += 7) await stranger.publish(channel, `${captured.slice(0, at)}${captured[at] === 'A' ? 'B' : 'A'}${captured.slice(at + 1)}`);
+        for (let at = 0; at < captured.length; at += 7) {
+          const changed = Buffer.from(captured);
+          changed.writeUInt8(changed.readUInt8(at) ^ 1, at);
+          await stranger.publish(channel, changed);
+        }
         // Meant for a, it is nothing to b.
         if (!channel.includes(':a:')) await stranger.publish(channel, captured);
       }
@@ -364,15 +368,15 @@ export const rpcConformance = (name: string, connect: () => MessageBus): void =>
     test('a call cannot be cancelled by someone who only knows its id', async () => {
       const { state } = await stage.instance('a');
       const stranger = stage.insider();
-      const seen: string[] = [];
+      const seen: Buffer[] = [];
       const [requests = ''] = await stranger.channels(`${stage.namespace}:rpc:`);
       const [control = ''] = await stranger.channels(`${stage.namespace}:rpc-control:`);
-      await stranger.subscribe(requests, text => seen.push(text));
+      await stranger.subscribe(requests, message => seen.push(message));
       const call = stage.client().hold(caller, { text: 'mine' });
       await eventually(() => state.held.has('mine') && seen.length === 1);
-      const { id } = JSON.parse(seen[0] ?? '') as { id: string };
-      await stranger.publish(control, JSON.stringify({ v: 1, cancel: id, replyTo: 'someone else' }));
-      await stranger.publish(requests, seen[0] ?? '');
+      const { id } = JSON.parse(String(seen[0])) as { id: string };
+      await stranger.publish(control, Buffer.from(JSON.stringify({ v: 1, cancel: id, replyTo: 'someone else' })));
+      await stranger.publish(requests, seen[0] ?? Buffer.alloc(0));
       await expect(stage.client().nothing(caller, {})).resolves.toBeUndefined();
       expect(state.aborted).toEqual([]);
       state.release('mine');

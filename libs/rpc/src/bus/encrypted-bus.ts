@@ -19,16 +19,17 @@ export class EncryptedBus implements MessageBus {
     return this.inner.state;
   }
 
-  publish(channel: string, message: string): Promise<number> {
+  publish(channel: string, message: Buffer): Promise<number> {
     return this.inner.publish(channel, this.cipher.encrypt(channel, message));
   }
 
-  subscribe(channel: string, listener: BusListener): Promise<() => Promise<void>> {
-    return this.inner.subscribe(channel, text => {
-      const message = this.cipher.decrypt(channel, text);
-      if (message === null) this.foreign.line({ bytes: text.length }, 'Message of no process of this installation dropped: is GATEHOUSE_TRANSPORT_KEY the same everywhere?');
+  subscribe(channel: string, listener: BusListener, onLost?: (reason: Error) => void): Promise<() => Promise<void>> {
+    const decrypted: BusListener = encrypted => {
+      const message = this.cipher.decrypt(channel, encrypted);
+      if (message === null) this.foreign.line({ bytes: encrypted.length }, 'Message of no process of this installation dropped: is GATEHOUSE_TRANSPORT_KEY the same everywhere?');
       else listener(message);
-    });
+    };
+    return this.inner.subscribe(channel, decrypted, onLost);
   }
 
   channels(prefix: string): Promise<string[]> {

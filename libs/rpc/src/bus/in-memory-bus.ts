@@ -5,7 +5,7 @@ export class InMemoryBroker {
   private readonly listeners = new Map<string, Set<BusListener>>();
 
   /** Delivers in order, never within the publisher's own call. */
-  publish(channel: string, message: string): number {
+  publish(channel: string, message: Buffer): number {
     const receivers = this.listeners.get(channel) ?? new Set();
     for (const listener of receivers) queueMicrotask(() => listener(message));
     return receivers.size;
@@ -41,7 +41,7 @@ export class InMemoryBus implements MessageBus {
 
   constructor(private readonly broker: InMemoryBroker = new InMemoryBroker()) {}
 
-  async publish(channel: string, message: string): Promise<number> {
+  async publish(channel: string, message: Buffer): Promise<number> {
     this.requireOpen();
     return this.broker.publish(channel, message);
   }

@@ -1,5 +1,5 @@
 /** Takes a channel's messages. Must not throw. */
-export type BusListener = (message: string) => void;
+export type BusListener = (message: Buffer) => void;
 
 /**
  * Whether messages come and go right now. `connecting` only until the first attempt has ended; `down` heals by itself.
@@ -14,10 +14,13 @@ export interface MessageBus {
   readonly state: BusState;
 
   /** Number of receivers that got it: 0 means nobody listens. Rejects at once while the bus is down, waits while it is connecting. */
-  publish(channel: string, message: string): Promise<number>;
+  publish(channel: string, message: Buffer): Promise<number>;
 
-  /** Resolves, when the subscription stands, to what ends it. Waits as long as the bus is away; stands again by itself afterwards. */
-  subscribe(channel: string, listener: BusListener): Promise<() => Promise<void>>;
+  /**
+   * Resolves, when the subscription stands, to what ends it. Waits as long as the bus is away; stands again by itself afterwards.
+   * @param onLost called when something is known to have come for the channel and could not be fetched
+   */
+  subscribe(channel: string, listener: BusListener, onLost?: (reason: Error) => void): Promise<() => Promise<void>>;
 
   /** Channels with this prefix that somebody listens to. */
   channels(prefix: string): Promise<string[]>;

@@ -2,7 +2,7 @@ import { QuietLog, type RpcLogger } from '../logger.js';
 import type { BusListener, BusState, MessageBus } from './message-bus.js';
 import { RedisCommands } from './redis-commands.js';
 import { openConnection } from './redis-connection.js';
-import { INLINE_CHARACTERS_MAX, RedisParcels } from './redis-parcels.js';
+import { INLINE_BYTES_MAX, RedisParcels } from './redis-parcels.js';
 import { RedisSubscriptions } from './redis-subscriptions.js';
 
 export interface RedisBusOptions {
@@ -40,14 +40,19 @@ export class RedisBus implements MessageBus {
     return commands === 'down' || subscriptions === 'down' ? 'down' : 'connecting';
   }
 
-  publish(channel: string, message: string): Promise<number> {
-    return message.length <= INLINE_CHARACTERS_MAX ? this.commands.publish(channel, message) : this.publishParcel(channel, message);
+  publish(channel: string, message: Buffer): Promise<number> {
+    return message.length <= INLINE_BYTES_MAX ? this.commands.publish(channel, message) : this.publishParcel(channel, message);
   }
 
-  async subscribe(channel: string, listener: BusListener): Promise<() => Promise<void>> {
+  async subscribe(channel: string, listener: BusListener, onLost?: (reason: Error) => void): Promise<() => Promise<void>> {
+    const gone = (): void => this.lost.line({ channel }, 'Large message lost: it is no longer kept');
+    const lost = (reason: Error): void => {
+      this.lost.line({ err: reason, channel }, 'Large message lost');
+      onLost?.(reason);
+    };
     const unsubscribe = await this.subscriptions.subscribe(channel, message => {
-      if (!this.parcels.isSlip(channel, message)) listener(message);
-      else this.parcels.collect(message, listener, error => this.lost.line({ err: error, channel }, 'Large message lost'));
+      if (this.parcels.isSlip(channel, message)) this.parcels.collect(message, listener, gone, lost);
+      else listener(message);
     });
     return async () => {
       await unsubscribe();
@@ -75,7 +80,7 @@ export class RedisBus implements MessageBus {
     this.parcels.close();
   }
 
-  private async publishParcel(channel: string, message: string): Promise<number> {
+  private async publishParcel(channel: string, message: Buffer): Promise<number> {
     const slip = await this.parcels.leave(channel, message);
     const receivers = await this.commands.publish(channel, slip);
     if (receivers === 0) await this.parcels.discard(slip);

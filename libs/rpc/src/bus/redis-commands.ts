@@ -24,7 +24,7 @@ export class RedisCommands {
     return this.current;
   }
 
-  publish(channel: string, message: string): Promise<number> {
+  publish(channel: string, message: Buffer): Promise<number> {
     this.gatherWrites();
     return this.send(() => this.connection.publish(channel, message));
   }

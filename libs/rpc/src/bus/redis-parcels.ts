@@ -3,7 +3,7 @@ import type { Redis } from 'ioredis';
 import { withoutArguments } from './redis-connection.js';
 
 /** Longer messages travel as parcels. Redis drops a subscriber whose unread messages add up to its output buffer limit. */
-export const INLINE_CHARACTERS_MAX = 64 * 1024;
+export const INLINE_BYTES_MAX = 64 * 1024;
 
 /** Long enough for any receiver that is alive; what nobody collects is gone by itself. */
 const KEPT_MS = 60_000;
@@ -22,25 +22,31 @@ export class RedisParcels {
   constructor(private readonly connect: () => Redis) {}
 
   /** Leaves a message; resolves to the slip to publish in its place. */
-  async leave(channel: string, message: string): Promise<string> {
+  async leave(channel: string, message: Buffer): Promise<Buffer> {
     const key = `${keyPrefix(channel)}${randomUUID()}`;
     await this.redis.set(key, message, 'PX', KEPT_MS).catch(withoutArguments);
-    return `${SLIP}${key}`;
+    return Buffer.from(`${SLIP}${key}`);
   }
 
   /** Nobody got the slip. */
-  async discard(slip: string): Promise<void> {
-    await this.redis.del(slip.slice(SLIP.length)).catch(withoutArguments);
+  async discard(slip: Buffer): Promise<void> {
+    await this.redis.del(slip.subarray(SLIP.length)).catch(withoutArguments);
   }
 
   /** A slip for this channel? Others are not followed: what a message names must not decide which keys are read. */
-  isSlip(channel: string, message: string): boolean {
-    return message.startsWith(`${SLIP}${keyPrefix(channel)}`);
+  isSlip(channel: string, message: Buffer): boolean {
+    if (message[0] !== SLIP.charCodeAt(0)) return false;
+    const head = Buffer.from(`${SLIP}${keyPrefix(channel)}`);
+    return head.equals(message.subarray(0, head.length));
   }
 
-  /** Hands the message to `deliver`, once. A parcel that is gone was collected by nobody in time. */
-  collect(slip: string, deliver: (message: string) => void, onLost: (error: unknown) => void): void {
-    const collected = this.take(slip).then(message => (message === null ? onLost(new Error('The message is no longer kept')) : deliver(message)), onLost);
+  /**
+   * Hands the message to `deliver`, once.
+   * @param onGone no such parcel: collected by nobody in time, or never left, since anyone can write a slip
+   * @param onLost Redis could not be asked for it
+   */
+  collect(slip: Buffer, deliver: (message: Buffer) => void, onGone: () => void, onLost: (reason: Error) => void): void {
+    const collected = this.take(slip).then(message => (message === null ? onGone() : deliver(message)), onLost);
     this.collecting.add(collected);
     void collected.finally(() => this.collecting.delete(collected));
   }
@@ -54,8 +60,8 @@ export class RedisParcels {
     this.connection?.disconnect();
   }
 
-  private async take(slip: string): Promise<string | null> {
-    return this.redis.getdel(slip.slice(SLIP.length)).catch(withoutArguments);
+  private async take(slip: Buffer): Promise<Buffer | null> {
+    return this.redis.getdelBuffer(slip.subarray(SLIP.length)).catch(withoutArguments);
   }
 
   private get redis(): Redis {

@@ -22,8 +22,8 @@ export class RedisSubscriptions {
   ) {
     connection.on('ready', () => void this.resubscribe());
     connection.on('close', () => this.interrupted());
-    connection.on('message', (channel: string, message: string) => {
-      for (const listener of this.listeners.get(channel) ?? []) listener(message);
+    connection.on('messageBuffer', (channel: Buffer, message: Buffer) => {
+      for (const listener of this.listeners.get(channel.toString()) ?? []) listener(message);
     });
   }
 

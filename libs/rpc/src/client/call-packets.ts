@@ -21,7 +21,7 @@ export class CallPackets {
    * The call as a packet that only this instance can read in full.
    * @throws GatehouseError `internal_error` when it is no JSON or too large for the bus
    */
-  request({ id, question, remainingMs }: PendingCall, instance: LiveInstance): string {
+  request({ id, question, remainingMs }: PendingCall, instance: LiveInstance): Buffer {
     const { pattern, caller, method, input } = question;
     const trace = this.trace?.();
     const sealed = sealFields(input, method.sealedFields, instance.publicKey, this.transportKey, { pattern, requestId: id });
@@ -38,11 +38,11 @@ export class CallPackets {
     };
     const text = serialise(packet);
     if (exceedsBytes(text, this.bytesMax)) throw internalError(new Error(`The request ${pattern} is too large for the message bus`));
-    return text;
+    return Buffer.from(text);
   }
 
-  cancel({ id }: PendingCall): string {
-    return serialise({ v: 1, cancel: id, replyTo: this.replyTo });
+  cancel({ id }: PendingCall): Buffer {
+    return Buffer.from(serialise({ v: 1, cancel: id, replyTo: this.replyTo }));
   }
 
   /** @throws SealBroken when a sealed result does not open. */

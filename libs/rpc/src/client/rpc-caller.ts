@@ -92,7 +92,7 @@ export class RpcCaller {
 
   /** Publishes to one instance after the other until one is there. Who is there answers by itself later. */
   private async deliver(call: PendingCall): Promise<void> {
-    await (this.listening ??= this.options.bus.subscribe(this.replyTo, text => this.receive(text)));
+    await (this.listening ??= this.options.bus.subscribe(this.replyTo, message => this.receive(message)));
     const directory = this.directory(call.question.service);
     while (!call.settled) {
       const instance = directory.choose(call.target?.name, call.tried);
@@ -124,9 +124,9 @@ export class RpcCaller {
     }
   }
 
-  private receive(text: string): void {
-    const reply = parseReply(text);
-    if (reply === null) return this.malformed.line({ bytes: text.length }, 'Malformed RPC reply dropped');
+  private receive(message: Buffer): void {
+    const reply = parseReply(message);
+    if (reply === null) return this.malformed.line({ bytes: message.length }, 'Malformed RPC reply dropped');
     // Given up meanwhile: an answer after the deadline is nobody's.
     const call = this.pending.get(reply.id);
     if (call === undefined) return;

@@ -45,17 +45,17 @@ export class Responder {
     this.unsent = new QuietLog(warn);
   }
 
-  request(text: string): void {
-    const packet = parseRequest(text);
-    if (packet === null) this.dropped.line({ bytes: text.length }, 'Malformed RPC request dropped');
+  request(message: Buffer): void {
+    const packet = parseRequest(message);
+    if (packet === null) this.dropped.line({ bytes: message.length }, 'Malformed RPC request dropped');
     else if (this.running.has(packet.id)) this.dropped.line({ pattern: packet.pattern }, 'Repeated RPC request dropped');
     else if (this.running.size >= (this.options.requestsMax ?? 1_024)) void this.send(packet, { id: packet.id, err: unavailable(undefined, 1).toWire() });
     else void this.serve(new RunningCall(packet));
   }
 
-  cancel(text: string): void {
-    const packet = parseCancel(text);
-    if (packet === null) this.dropped.line({ bytes: text.length }, 'Malformed RPC cancellation dropped');
+  cancel(message: Buffer): void {
+    const packet = parseCancel(message);
+    if (packet === null) this.dropped.line({ bytes: message.length }, 'Malformed RPC cancellation dropped');
     else this.running.cancel(packet.cancel, packet.replyTo);
   }
 
@@ -122,10 +122,10 @@ export class Responder {
    * and an answer that comes twice is harmless. Clients notice a longer outage by themselves.
    */
   private async send(packet: RequestPacket, reply: ReplyPacket): Promise<void> {
-    const text = this.encode(packet, reply);
+    const message = this.encode(packet, reply);
     for (let attempt = 1; ; attempt++) {
       try {
-        await this.options.bus.publish(packet.replyTo, text);
+        await this.options.bus.publish(packet.replyTo, message);
         return;
       } catch (error) {
         if (attempt < SEND_ATTEMPTS) await setTimeout(SEND_RETRY_MS, undefined, { ref: false });
@@ -134,14 +134,14 @@ export class Responder {
     }
   }
 
-  private encode({ pattern, caller }: RequestPacket, reply: ReplyPacket): string {
+  private encode({ pattern, caller }: RequestPacket, reply: ReplyPacket): Buffer {
     try {
       const text = JSON.stringify(reply);
-      if (!exceedsBytes(text, this.options.packetBytesMax ?? PACKET_BYTES_MAX)) return text;
+      if (!exceedsBytes(text, this.options.packetBytesMax ?? PACKET_BYTES_MAX)) return Buffer.from(text);
       throw new Error('The result is too large for the message bus');
     } catch (error) {
       this.options.logger.error({ err: error, pattern, requestId: caller.requestId }, 'RPC result cannot be sent');
-      return JSON.stringify({ id: reply.id, err: internalError().toWire() } satisfies ReplyPacket);
+      return Buffer.from(JSON.stringify({ id: reply.id, err: internalError().toWire() } satisfies ReplyPacket));
     }
   }
 }

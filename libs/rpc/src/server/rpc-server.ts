@@ -79,8 +79,8 @@ export class RpcServer extends Server implements CustomTransportStrategy {
 
     const instance = { name, bootedAt: Date.now(), publicKey: this.keys.publicKey };
     // The control channel stands before the first request can come and after the last answer: its silence means death.
-    const control = await this.bus.subscribe(this.channels.control(instance), text => this.responder.cancel(text));
-    const requests = await this.bus.subscribe(this.channels.requests(service, instance), text => this.responder.request(text));
+    const control = await this.bus.subscribe(this.channels.control(instance), message => this.responder.cancel(message));
+    const requests = await this.bus.subscribe(this.channels.requests(service, instance), message => this.responder.request(message));
     this.subscriptions = { requests, control };
     logger.info({ contracts: contracts.map(({ resource }) => resource) }, 'RPC server listens');
   }

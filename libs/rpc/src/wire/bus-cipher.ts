@@ -14,7 +14,7 @@ const SENDERS_MAX = 10_000;
  *
  * AES-256-GCM (NIST SP 800-38D). Every sender derives a key of its own (HKDF, RFC 5869, from the transport key and a salt of
  * this boot) and counts its nonces, so that none is used twice however many messages there are.
- * Message: base64 of version (1), salt (16), nonce (12), tag (16), ciphertext.
+ * Message: version (1), salt (16), nonce (12), tag (16), ciphertext.
  */
 export class BusCipher {
   private readonly salt = randomBytes(SALT_BYTES);
@@ -27,25 +27,28 @@ export class BusCipher {
     this.key = derive(transportKey, this.salt);
   }
 
-  encrypt(channel: string, message: string): string {
+  encrypt(channel: string, message: Buffer): Buffer {
     const nonce = Buffer.alloc(NONCE_BYTES);
     nonce.writeBigUInt64BE((this.sent += 1n), NONCE_BYTES - 8);
     const cipher = createCipheriv('aes-256-gcm', this.key, nonce);
     cipher.setAAD(Buffer.from(channel));
-    const ciphertext = Buffer.concat([cipher.update(message, 'utf8'), cipher.final()]);
-    return Buffer.concat([Buffer.of(VERSION), this.salt, nonce, cipher.getAuthTag(), ciphertext]).toString('base64');
+    const ciphertext = cipher.update(message);
+    // GCM holds nothing back, so this yields no bytes, only the tag.
+    cipher.final();
+    return Buffer.concat([Buffer.of(VERSION), this.salt, nonce, cipher.getAuthTag(), ciphertext]);
   }
 
   /** Null when it is not a message of this installation for this channel. */
-  decrypt(channel: string, text: string): string | null {
-    const bytes = Buffer.from(text, 'base64');
+  decrypt(channel: string, bytes: Buffer): Buffer | null {
     if (bytes.length < HEADER_BYTES + TAG_BYTES || bytes[0] !== VERSION) return null;
     const salt = bytes.subarray(1, 1 + SALT_BYTES);
     const decipher = createDecipheriv('aes-256-gcm', this.keyOf(salt), bytes.subarray(1 + SALT_BYTES, HEADER_BYTES));
     decipher.setAAD(Buffer.from(channel));
     decipher.setAuthTag(bytes.subarray(HEADER_BYTES, HEADER_BYTES + TAG_BYTES));
     try {
-      return Buffer.concat([decipher.update(bytes.subarray(HEADER_BYTES + TAG_BYTES)), decipher.final()]).toString('utf8');
+      const message = decipher.update(bytes.subarray(HEADER_BYTES + TAG_BYTES));
+      decipher.final();
+      return message;
     } catch (_notAuthentic) {
       return null;
     }

@@ -37,20 +37,20 @@ export interface ReplyPacket {
   readonly moved?: string;
 }
 
-export const parseRequest = (text: string): RequestPacket | null => {
-  const packet = parseObject(text);
+export const parseRequest = (message: Buffer): RequestPacket | null => {
+  const packet = parseObject(message);
   if (packet === null || packet['v'] !== 1 || !isText(packet['id']) || !isText(packet['pattern']) || !isText(packet['replyTo'])) return null;
   if (typeof packet['timeoutMs'] !== 'number' || !isOptionalText(packet['trace']) || !isOptionalText(packet['replyKey']) || !isCaller(packet['caller'])) return null;
   return packet as unknown as RequestPacket;
 };
 
-export const parseCancel = (text: string): CancelPacket | null => {
-  const packet = parseObject(text);
+export const parseCancel = (message: Buffer): CancelPacket | null => {
+  const packet = parseObject(message);
   return packet !== null && packet['v'] === 1 && isText(packet['cancel']) && isText(packet['replyTo']) ? (packet as unknown as CancelPacket) : null;
 };
 
-export const parseReply = (text: string): ReplyPacket | null => {
-  const packet = parseObject(text);
+export const parseReply = (message: Buffer): ReplyPacket | null => {
+  const packet = parseObject(message);
   return packet !== null && isText(packet['id']) && isOptionalText(packet['moved']) ? (packet as unknown as ReplyPacket) : null;
 };
 
@@ -59,9 +59,9 @@ export const exceedsBytes = (text: string, bytesMax: number): boolean => text.le
 
 type Fields = Readonly<Record<string, unknown>>;
 
-const parseObject = (text: string): Fields | null => {
+const parseObject = (message: Buffer): Fields | null => {
   try {
-    const value: unknown = JSON.parse(text);
+    const value: unknown = JSON.parse(message.toString());
     return isObject(value) ? value : null;
   } catch {
     // Not JSON is as malformed as JSON of another shape.

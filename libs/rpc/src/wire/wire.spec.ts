@@ -11,7 +11,7 @@ describe('packets', () => {
     fc.assert(
       fc.property(fc.oneof(fc.string(), fc.json(), fc.jsonValue().map(value => JSON.stringify({ v: 1, id: 'x', pattern: 'p', replyTo: 'r', timeoutMs: value, caller: value, err: value }))), text => {
         for (const parse of [parseRequest, parseCancel, parseReply]) {
-          const packet = parse(text);
+          const packet = parse(Buffer.from(text));
           expect(packet === null || typeof packet === 'object').toBe(true);
         }
       }),
