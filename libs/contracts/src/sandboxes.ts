@@ -2,6 +2,7 @@ import type { Caller } from './caller.js';
 import { IsNetworkList, IsSetup } from './agents.js';
 import { type Page, PageQuery } from './pages.js';
 import { rpc, rpcContract } from './rpc/contract.js';
+import type { ThreadSummary } from './threads.js';
 import { FromPath, FromQuery, Optional, Required } from './validation/input-fields.js';
 import { type FilesInput, IsEnvMap, IsFilesMap, IsMetadata } from './validation/maps.js';
 import { IsInteger, IsOneOf, IsPath, IsSlug, IsText } from './validation/rules.js';
@@ -106,15 +107,6 @@ export interface CreatedSandbox {
   readonly createdAt: string;
 }
 
-export interface ThreadSummary {
-  readonly id: string;
-  readonly name: string | null;
-  readonly status: 'idle' | 'streaming' | 'completed' | 'error' | 'cancelled';
-  readonly externalUserId: string | null;
-  readonly createdAt: string;
-  readonly updatedAt: string;
-}
-
 export interface SandboxSummary extends CreatedSandbox {
   /** Why the status is `error`. */
   readonly error: string | null;
@@ -125,7 +117,7 @@ export interface SandboxSummary extends CreatedSandbox {
 }
 
 export interface Sandbox extends SandboxSummary {
-  /** Newest first. */
+  /** Newest first, at most the newest 1000. */
   readonly threads: readonly ThreadSummary[];
 }
 
@@ -141,7 +133,7 @@ export interface ExecResult {
 export const EXEC_TIMEOUT_DEFAULT_MS = 60_000;
 
 /** All calls about one sandbox go to the node that holds it. */
-const bySandbox = (caller: Caller, { id, agent = '' }: SandboxRef): string => `${caller.teamId}/${agent}/${id}`;
+export const bySandbox = (caller: Caller, { id, agent = '' }: SandboxRef): string => `${caller.teamId}/${agent}/${id}`;
 
 export const sandboxesRpc = rpcContract('sandbox', 'sandboxes', {
   /** Waits for provisioning, files and setup: each setup command alone may take 120 s. */
