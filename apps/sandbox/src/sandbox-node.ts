@@ -28,8 +28,9 @@ export class SandboxNode implements OnModuleInit, OnApplicationShutdown {
   async onModuleInit(): Promise<void> {
     // What a crash left half made is cleared away before the probe makes a sandbox of its own.
     await this.driver.reconcile();
-    const { ok, problems, isolation, features } = await this.driver.probe();
+    const { ok, problems, warnings, isolation, features } = await this.driver.probe();
     if (!ok) throw new ConfigError(problems.map(problem => `sandboxes cannot run on this node: ${problem}`));
+    for (const warning of warnings) this.logger.warn({ driver: this.driver.name }, warning);
     this.logger.info({ driver: this.driver.name, isolation, features: [...features] }, 'sandboxes can run');
     await this.reconciling.run();
     this.every(RECONCILE_INTERVAL_MS, 'reconciliation failed', () => this.reconciling.run());

@@ -357,7 +357,7 @@ export function sandboxDriverConformance(name: string, subject: ConformanceSubje
         expect(stdout.toString()).not.toContain(CANARY_VALUE);
         expect(stdout.toString()).not.toContain(CANARY);
         const programs = out(await a.exec({ command: 'for p in /proc/[0-9]*; do tr "\\0" " " < $p/cmdline; echo; done' })).split('\n').filter(Boolean).map(line => line.split(' ')[0]);
-        expect(programs).toEqual(expect.arrayContaining(['/opt/gatehouse/init', '/opt/gatehouse/node']));
+        expect(programs).toEqual(expect.arrayContaining(['/opt/gatehouse/init', '/opt/gatehouse/lib/ld.so']));
         expect(programs.length).toBeLessThan(6);
       });
 
@@ -449,7 +449,7 @@ export function sandboxDriverConformance(name: string, subject: ConformanceSubje
       });
 
       test('touching the agent', async () => {
-        const agent = out(await a.exec({ command: 'for p in /proc/[0-9]*; do tr "\\0" " " < $p/cmdline | grep -q "^/opt/gatehouse/node" && echo ${p##*/}; done' })).trim();
+        const agent = out(await a.exec({ command: 'for p in /proc/[0-9]*; do tr "\\0" " " < $p/cmdline | grep -q "^/opt/gatehouse/lib/ld.so" && echo ${p##*/}; done' })).trim();
         expect(agent).toMatch(/^\d+$/);
         for (const file of ['mem', 'environ', 'maps', 'auxv', 'syscall', 'stack']) expect([file, out(await a.exec({ command: attacks.readFrom(`/proc/${agent}/${file}`) }))]).toEqual([file, `[${EACCES}]`]);
         expect((await a.exec({ command: `ls /proc/${agent}/fd/` })).exitCode).not.toBe(0);

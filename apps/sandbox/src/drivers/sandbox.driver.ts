@@ -55,6 +55,8 @@ export interface ProbeReport {
   features: ReadonlySet<Feature>;
   /** One sentence per missing part, each with the command that mends it. */
   problems: string[];
+  /** What an operator should know and nothing fails for, in the same form. */
+  warnings: string[];
 }
 
 export interface SandboxLimits {

@@ -22,7 +22,7 @@ export class FakeDriver implements SandboxDriver {
   onEnd: (box: FakeBox) => Promise<void> = async () => undefined;
 
   async probe(): Promise<ProbeReport> {
-    return { ok: this.problems.length === 0, isolation: 'namespace', features: new Set(), problems: this.problems };
+    return { ok: this.problems.length === 0, isolation: 'namespace', features: new Set(), problems: this.problems, warnings: [] };
   }
 
   async create(spec: SandboxSpec, signal: AbortSignal = new AbortController().signal): Promise<SandboxHandle> {

@@ -1,8 +1,17 @@
 import { createHash, randomUUID } from 'node:crypto';
 import { cp, link, mkdir, readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { runTool } from './run-tool.js';
 
-/** What a sandbox sees as /opt/gatehouse: pid 1, a node and the agent. */
+const LDD_TIMEOUT_MS = 10_000;
+
+/**
+ * pid 1 and what it starts, as a sandbox sees it. tini reaps orphans; Node as pid 1 would leave every one a zombie. Node is started
+ * by a loader that came with it and finds its libraries beside it, so that it does not matter which ones the root has, if any.
+ */
+export const AGENT_COMMAND = ['/opt/gatehouse/init', '--', '/opt/gatehouse/lib/ld.so', '--library-path', '/opt/gatehouse/lib', '/opt/gatehouse/node', '--v8-pool-size=1', '/opt/gatehouse/agent.cjs'];
+
+/** What a sandbox sees as /opt/gatehouse: pid 1, a node with its libraries, and the agent. */
 export interface AgentRuntimeParts {
   initPath: string;
   nodePath: string;
@@ -15,7 +24,8 @@ export interface AgentRuntimeParts {
  */
 export async function prepareAgentRuntime(versionsDir: string, parts: AgentRuntimeParts): Promise<string> {
   const agent = await bundle(parts.agentDir);
-  const target = join(versionsDir, await digest(parts, agent));
+  const libraries = await librariesOf(parts.nodePath);
+  const target = join(versionsDir, await digest([parts.initPath, parts.nodePath, ...libraries.values()], agent));
   if (await stat(target).then(() => true, () => false)) return target;
 
   const work = join(versionsDir, `.${randomUUID()}`);
@@ -24,6 +34,8 @@ export async function prepareAgentRuntime(versionsDir: string, parts: AgentRunti
     await writeFile(join(work, 'agent.cjs'), agent);
     await linkOrCopy(parts.initPath, join(work, 'init'));
     await linkOrCopy(parts.nodePath, join(work, 'node'));
+    await mkdir(join(work, 'lib'), { mode: 0o755 });
+    for (const [name, path] of libraries) await cp(path, join(work, 'lib', name), { dereference: true }); // the machine's own may be replaced in place
     await rename(work, target);
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code !== 'ENOTEMPTY') throw error; // another start of the service was faster
@@ -54,13 +66,28 @@ load('./agent.cjs');
 `;
 }
 
-async function digest({ initPath, nodePath }: AgentRuntimeParts, agent: string): Promise<string> {
-  const hash = createHash('sha256').update(agent);
-  for (const path of [initPath, nodePath]) {
+async function digest(files: string[], agent: string): Promise<string> {
+  const hash = createHash('sha256').update(JSON.stringify(AGENT_COMMAND)).update(agent);
+  for (const path of files) {
     const { size, mtimeMs } = await stat(path);
     hash.update(`${path}\0${size}\0${mtimeMs}\0`);
   }
   return hash.digest('hex').slice(0, 16);
+}
+
+/**
+ * The libraries of a program by the names it asks for them, its loader as `ld.so`.
+ * @throws when it has no loader
+ */
+async function librariesOf(program: string): Promise<Map<string, string>> {
+  const libraries = new Map<string, string>();
+  for (const line of (await runTool('ldd', [program], LDD_TIMEOUT_MS)).split('\n')) {
+    // `libm.so.6 => /lib/… (0x…)`, `/lib64/ld-linux-x86-64.so.2 (0x…)`; what the kernel brings itself has no path
+    const [, name, path] = /^\s*(?:(\S+) => )?(\/\S+) \(/.exec(line) ?? [];
+    if (path) libraries.set(name && !name.startsWith('/') ? name : 'ld.so', path);
+  }
+  if (!libraries.has('ld.so')) throw new Error(`${program} has no loader: a dynamically linked one is needed`);
+  return libraries;
 }
 
 /** Node has a hundred megabytes: share them with the host's own where both are on one file system. */

@@ -1,6 +1,7 @@
 import { describe, expect, test } from '@jest/globals';
 import { LIMITS_MIN, makeBundle } from './bundle.js';
 import { seccompProfile } from './seccomp-profile.js';
+import { MOUNT_POINTS } from './template-layout.js';
 
 const MIB = 1024 * 1024;
 
@@ -51,6 +52,11 @@ describe('the bundle', () => {
     const writable = bundle().mounts.filter(({ type, options }) => type === 'bind' && !options.includes('ro'));
     expect(writable.map(({ destination }) => destination)).toEqual(['/home/user', '/run/gatehouse']);
     for (const { options } of bundle().mounts.filter(({ type }) => type === 'bind')) expect(options).toEqual(expect.arrayContaining(['nosuid', 'nodev']));
+  });
+
+  test('mounts nowhere a template has no place for', () => {
+    const destinations = bundle().mounts.map(({ destination }) => destination).filter(path => path !== '/usr' && !path.startsWith('/dev/'));
+    expect(MOUNT_POINTS).toEqual(expect.arrayContaining(destinations.map(path => path.slice(1))));
   });
 
   test('gives the agent three capabilities and commands none to inherit', () => {

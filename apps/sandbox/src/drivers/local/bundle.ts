@@ -1,4 +1,5 @@
 import type { SandboxLimits } from '../sandbox.driver.js';
+import { AGENT_COMMAND } from './agent-runtime.js';
 import { cgroupVersion } from './cgroups.js';
 import type { SeccompProfile } from './seccomp-profile.js';
 import type { Template } from './templates.js';
@@ -10,8 +11,6 @@ const AGENT_PIDS = 64;
 const IDS = 65_536;
 const TMPFS_BYTES_MAX = 64 * MIB;
 const CPU_PERIOD_USEC = 100_000;
-/** tini reaps orphans; Node as pid 1 would leave every one a zombie. */
-const COMMAND = ['/opt/gatehouse/init', '--', '/opt/gatehouse/node', '--v8-pool-size=1', '/opt/gatehouse/agent.cjs'];
 const CAPABILITIES = ['CAP_SETUID', 'CAP_SETGID', 'CAP_KILL'];
 
 export const LIMITS_MIN: SandboxLimits = { memoryBytes: 96 * MIB, cpuMillis: 10, pids: 2 * AGENT_PIDS, diskBytes: 16 * MIB };
@@ -52,7 +51,7 @@ export function makeBundle(input: BundleInput): object {
       cwd: '/',
       noNewPrivileges: true,
       oomScoreAdj: 500,
-      args: COMMAND,
+      args: AGENT_COMMAND,
       env: [
         'PATH=/usr/local/bin:/usr/bin:/bin',
         'LANG=C.UTF-8',

@@ -6,7 +6,9 @@ import type { SandboxLimits } from '../sandbox.driver.js';
 export class Layout {
   readonly boxes: string;
   readonly runtimeRoot: string;
+  /** Made by the driver itself. */
   readonly templates: string;
+  readonly installedTemplates: string;
   readonly disks: string;
   readonly homes: string;
   readonly agentVersions: string;
@@ -15,6 +17,7 @@ export class Layout {
     this.boxes = join(runDir, 'boxes');
     this.runtimeRoot = join(runDir, 'runtime');
     this.templates = join(runDir, 'templates');
+    this.installedTemplates = join(dataDir, 'templates');
     this.disks = join(dataDir, 'disks');
     this.homes = join(dataDir, 'homes');
     this.agentVersions = join(dataDir, 'agent');

@@ -17,12 +17,13 @@ import { probeHost } from './probe.js';
 import { OciRuntime } from './runtime.js';
 import { StartGate } from './start-gate.js';
 import { killOrphanedStarts, knownSlots, type SweepContext } from './sweep.js';
-import { Templates } from './templates.js';
+import { HOST_TEMPLATE, Templates } from './templates.js';
 
 const DEFAULTS = {
   nodePath: process.execPath,
   uidBase: 1_073_741_824,
-  requireQuota: false,
+  template: HOST_TEMPLATE,
+  production: false,
   maxSandboxes: 100,
   maxStartsInFlight: 2 * availableParallelism(),
   startQueueTimeoutMs: 20_000,
@@ -52,12 +53,12 @@ export class LocalDriver implements SandboxDriver {
     layout: Layout,
     private readonly lock: NodeLock,
     private readonly disks: Disks,
+    private readonly templates: Templates,
   ) {
     const { nodeId, startTimeoutMs, agentTimeoutMs, runtimePath } = options;
-    const templates = new Templates(layout.templates);
     this.sweeping = { nodeId, layout, cgroups: new Cgroups(nodeId), runtime: new OciRuntime(runtimePath, layout.runtimeRoot, nodeId) };
     this.orphansEnded = killOrphanedStarts(this.sweeping);
-    this.prepared = this.prepare(layout, templates);
+    this.prepared = this.prepare(layout);
     for (const early of [this.orphansEnded, this.prepared]) early.catch(() => undefined); // told to whoever needs it; `probe` says what is missing
     this.gate = new StartGate(options.maxStartsInFlight, options.startQueueTimeoutMs);
     this.starter = new BoxStarter({ ...this.sweeping, disks, templates, log, startTimeoutMs, agentTimeoutMs, prepared: this.prepared });
@@ -79,7 +80,8 @@ export class LocalDriver implements SandboxDriver {
       for (const directory of [layout.boxes, layout.runtimeRoot, layout.templates, layout.agentVersions]) await mkdir(directory, { recursive: true, mode: 0o711 });
       const disks = new Disks(layout, options.uidBase);
       await disks.open();
-      return new LocalDriver(options, log, layout, lock, disks);
+      const templates = new Templates(layout.templates, given.templatesDir ?? layout.installedTemplates, !options.production);
+      return new LocalDriver(options, log, layout, lock, disks, templates);
     } catch (error) {
       await lock.release();
       throw new DriverError('failed', 'The directories of the sandbox driver cannot be used', error);
@@ -87,7 +89,7 @@ export class LocalDriver implements SandboxDriver {
   }
 
   async probe(): Promise<ProbeReport> {
-    return probeHost(this.options, this.disks.quota, spec => this.create(spec));
+    return probeHost(this.options, this.disks.quota, this.templates, spec => this.create(spec));
   }
 
   async create(spec: SandboxSpec, signal: AbortSignal = new AbortController().signal): Promise<SandboxHandle> {
@@ -171,10 +173,10 @@ export class LocalDriver implements SandboxDriver {
     if (this.starter.isHeldUp(sandboxId)) throw new DriverError('unavailable', 'An earlier start of the sandbox could not be cleared away yet');
   }
 
-  private async prepare(layout: Layout, templates: Templates): Promise<string> {
+  private async prepare(layout: Layout): Promise<string> {
     try {
       await this.orphansEnded;
-      await templates.prepare();
+      await this.templates.prepare();
       return await prepareAgentRuntime(layout.agentVersions, this.options);
     } catch (error) {
       throw new DriverError('unavailable', 'The sandbox runtime of this node is incomplete', error);

@@ -16,11 +16,15 @@ export interface LocalDriverOptions {
   nodePath?: string;
   /** First host id of the ranges sandboxes get, 65,536 ids each. Default 1073741824. */
   uidBase?: number;
+  /** What sandboxes start from; `probe` tries it. Default `host`. */
+  template?: string;
+  /** Where other templates were installed. Default: `templates` in `dataDir`. */
+  templatesDir?: string;
   /**
-   * Let `probe` fail where disks have no quota: one sandbox could then fill the disk of the whole node. Quotas need loop
-   * devices. Default false, for machines of developers.
+   * Let `probe` fail on what is good enough for a developer's machine only: disks without a quota (one sandbox could fill the disk
+   * of the whole node; quotas need loop devices), and the template `host`. Default false.
    */
-  requireQuota?: boolean;
+  production?: boolean;
   /** Default 100. */
   maxSandboxes?: number;
   /** Default: two per core. */
@@ -33,4 +37,4 @@ export interface LocalDriverOptions {
   agentTimeoutMs?: number;
 }
 
-export type ResolvedOptions = Required<LocalDriverOptions>;
+export type ResolvedOptions = Required<Omit<LocalDriverOptions, 'templatesDir'>>;

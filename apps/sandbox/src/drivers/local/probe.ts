@@ -7,26 +7,29 @@ import { LIMITS_MIN } from './bundle.js';
 import { cgroupVersion } from './cgroups.js';
 import type { ResolvedOptions } from './options.js';
 import { TOOL_ENV } from './run-tool.js';
+import { CURRENT_RUNC, lacksFixes, runtimeVersion } from './runtime-version.js';
+import { HOST_TEMPLATE, type Templates } from './templates.js';
 
 const MIB = 1024 * 1024;
-const TOOLS = { unshare: 'util-linux', mount: 'mount', 'mkfs.ext4': 'e2fsprogs', e2fsck: 'e2fsprogs' };
+const TOOLS = { unshare: 'util-linux', mount: 'mount', 'mkfs.ext4': 'e2fsprogs', e2fsck: 'e2fsprogs', ldd: 'libc-bin' };
 const CONTROLLERS: Readonly<Record<string, Feature>> = { memory: 'memory', pids: 'pids', cpu: 'cpu', freezer: 'pause' };
 
 /**
  * Looks for every part, and when all are there starts a sandbox, runs a command in it and removes it again: that alone
  * shows that seccomp, id maps, cgroups and the disk work together here.
  */
-export async function probeHost(options: ResolvedOptions, quota: boolean, create: (spec: SandboxSpec) => Promise<SandboxHandle>): Promise<ProbeReport> {
+export async function probeHost(options: ResolvedOptions, quota: boolean, templates: Pick<Templates, 'problems'>, create: (spec: SandboxSpec) => Promise<SandboxHandle>): Promise<ProbeReport> {
   const features = new Set<Feature>([...(await controllerFeatures()), 'two-uids', ...(quota ? (['disk-quota'] as const) : []), ...(cgroupVersion === 2 ? (['per-process-kill'] as const) : [])]);
-  const problems = (await Promise.all([privileges(), parts(options), tools(), kernel(), passable(options.runDir)])).flat();
+  const problems = (await Promise.all([privileges(), parts(options), tools(), kernel(), passable(options.runDir), templates.problems(options.template)])).flat();
+  if (options.template !== HOST_TEMPLATE) problems.push(...(await passable(options.dataDir)));
   for (const feature of ['memory', 'pids', 'cpu'] as const) {
     if (!features.has(feature)) problems.push(`No cgroup controller for ${feature}: boot with it enabled, or give the container of this service a writable cgroup tree.`);
   }
-  if (options.requireQuota && !quota) {
+  if (options.production && !quota) {
     problems.push('Disks have no quota, because there is no /dev/loop-control: modprobe loop, and give the container of this service /dev/loop-control and its loop devices.');
   }
-  if (problems.length === 0) problems.push(...(await trial(create)));
-  return { ok: problems.length === 0, isolation: basename(options.runtimePath) === 'runsc' ? 'gvisor' : 'namespace', features, problems };
+  if (problems.length === 0) problems.push(...(await trial(options.template, create)));
+  return { ok: problems.length === 0, isolation: basename(options.runtimePath) === 'runsc' ? 'gvisor' : 'namespace', features, problems, warnings: await oldRuntime(options.runtimePath) };
 }
 
 /** Everything but root is refused for now: without it there are no limits on processes, memory and disk. */
@@ -43,6 +46,12 @@ async function parts({ runtimePath, initPath, nodePath, agentDir }: ResolvedOpti
   ] as const;
   const missing = await Promise.all(checks.map(async ([path, what, mend]) => ((await exists(path)) ? [] : [`No ${what} at ${path}: ${mend}`])));
   return missing.flat();
+}
+
+/** Their holes need a mount point or an image of the attacker's own, which a read-only root does not offer. */
+async function oldRuntime(path: string): Promise<string[]> {
+  const version = await runtimeVersion(path);
+  return version && lacksFixes(version) ? [`${version.name} ${version.number} lacks fixes for CVE-2024-45310, CVE-2025-31133 and later ones: install ${version.name} ${CURRENT_RUNC} or newer and name it in SANDBOX_RUNTIME`] : [];
 }
 
 async function tools(): Promise<string[]> {
@@ -80,10 +89,10 @@ async function controllerFeatures(): Promise<Feature[]> {
   return found.filter(feature => feature !== undefined);
 }
 
-async function trial(create: (spec: SandboxSpec) => Promise<SandboxHandle>): Promise<string[]> {
+async function trial(template: string, create: (spec: SandboxSpec) => Promise<SandboxHandle>): Promise<string[]> {
   const limits = { ...LIMITS_MIN, memoryBytes: 256 * MIB, cpuMillis: 1000 };
   try {
-    const box = await create({ sandboxId: 'probe', generation: 0, template: 'host', limits, env: {} });
+    const box = await create({ sandboxId: 'probe', generation: 0, template, limits, env: {} });
     try {
       const { exitCode } = await box.exec({ command: 'exit 42' });
       return exitCode === 42 ? [] : ['A trial sandbox ran its command wrongly.'];
