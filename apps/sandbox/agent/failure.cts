@@ -1,4 +1,5 @@
-export type FailureCode = 'bad-request' | 'bad-cwd' | 'not-found' | 'too-big' | 'busy' | 'gone' | 'disk-full' | 'denied' | 'conflict' | 'failed';
+export type FailureCode = 'bad-request' | 'bad-cwd' | 'not-found' | 'too-big' | 'busy' | 'gone' | 'disk-full' | 'denied' | 'conflict' | 'failed' | FileFailureCode;
+export type FileFailureCode = 'not-a-file' | 'not-a-directory' | 'of-kernel' | 'occupied' | 'too-large' | 'across-mounts' | 'incomplete';
 
 /** What the agent answers when something cannot be done. */
 export class Failure extends Error {
@@ -14,25 +15,58 @@ export class Failure extends Error {
   }
 }
 
-const CODES: Readonly<Record<string, FailureCode>> = {
-  ENOENT: 'not-found',
-  E2BIG: 'too-big',
-  EAGAIN: 'busy',
-  EMFILE: 'busy',
-  ENFILE: 'busy',
-  ENOMEM: 'busy',
-  ENOSPC: 'disk-full',
-  EDQUOT: 'disk-full',
-  EACCES: 'denied',
-  EPERM: 'denied',
-  EROFS: 'denied',
-  EEXIST: 'conflict',
-  EISDIR: 'conflict',
-  ENOTDIR: 'conflict',
-};
+type Codes = Readonly<Record<string, FailureCode>>;
+
+const EXHAUSTED: Codes = { EAGAIN: 'busy', EMFILE: 'busy', ENFILE: 'busy', ENOMEM: 'busy', ENOSPC: 'disk-full', EDQUOT: 'disk-full' };
+const COMMAND: Codes = { ...EXHAUSTED, ENOENT: 'not-found', E2BIG: 'too-big', EACCES: 'denied', EPERM: 'denied', EROFS: 'denied' };
+const FILE: Codes = { ...EXHAUSTED, EACCES: 'denied', EPERM: 'denied', EROFS: 'denied', ELOOP: 'denied', ENAMETOOLONG: 'denied', EINVAL: 'denied', EBUSY: 'denied' };
+const FOUND: Codes = { ...FILE, ENOENT: 'not-found', ENOTDIR: 'not-found' };
+/** ENOENT: the parent is there and takes no children (/proc), or went away a moment after it was made. */
+const MADE: Codes = { ...FILE, EISDIR: 'occupied', ENOTDIR: 'occupied', EEXIST: 'occupied', ENOTEMPTY: 'occupied', ENOENT: 'denied' };
 
 export function toFailure(error: unknown): Failure {
+  return translate(error, COMMAND);
+}
+
+/** Runs what looks for a file that should be there. @throws {Failure} */
+export function finding<T>(act: () => T): T {
+  return translating(act, findingFailure);
+}
+
+export function findingFailure(error: unknown): Failure {
+  return translate(error, FOUND);
+}
+
+/** Runs what puts a file where there should be room for it. @throws {Failure} */
+export function making<T>(act: () => T): T {
+  return translating(act, makingFailure);
+}
+
+export function makingFailure(error: unknown): Failure {
+  return translate(error, MADE);
+}
+
+function translating<T>(act: () => T, meaning: (error: unknown) => Failure): T {
+  try {
+    return act();
+  } catch (error) {
+    throw meaning(error);
+  }
+}
+
+function translate(error: unknown, codes: Codes): Failure {
   if (error instanceof Failure) return error;
   const { code, message } = error as NodeJS.ErrnoException;
-  return new Failure(CODES[code ?? ''] ?? 'failed', message);
+  return new Failure(codes[code ?? ''] ?? 'failed', message);
+}
+
+/** Lets the given errors pass: somebody else was faster, and that is as good. */
+export function tolerating(codes: readonly string[], act: () => void): boolean {
+  try {
+    act();
+    return true;
+  } catch (error) {
+    if (!codes.includes((error as NodeJS.ErrnoException).code ?? '')) throw error;
+    return false;
+  }
 }

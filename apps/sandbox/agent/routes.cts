@@ -1,12 +1,19 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { Failure, toFailure, type FailureCode } from './failure.cjs';
+import { sendFile, writeFile } from './file-content.cjs';
 import type { Processes } from './processes.cjs';
-import { makeDirectory, writeFile } from './user-files.cjs';
+import { renameFile } from './rename-file.cjs';
+import { listFiles, makeDirectory, removeFile, statFile } from './user-files.cjs';
 
 export const AGENT_VERSION = '1';
 const BODY_BYTES_MAX = 8 * 1024 * 1024;
+const DEPTH_MAX = 20;
+const ENTRIES_MAX = 10_000;
+/** A trailer of content that is not all there was to be. */
+const INCOMPLETE = 'gatehouse-incomplete';
 const STATUS: Readonly<Record<FailureCode, number>> = {
   'bad-request': 400, 'bad-cwd': 404, 'not-found': 404, 'too-big': 413, busy: 503, gone: 410, 'disk-full': 507, denied: 403, conflict: 409, failed: 500,
+  'not-a-file': 400, 'not-a-directory': 400, 'of-kernel': 400, occupied: 409, 'too-large': 413, 'across-mounts': 403, incomplete: 400,
 };
 
 /** What the service tells the agent: all of it once per start, nothing when it takes over a sandbox that runs. */
@@ -34,8 +41,24 @@ export class Routes {
     'POST /v1/attend': async ({ request, response }) => this.attend((await readJson(request)) as Configuration, response),
     'GET /v1/processes': () => ({ processes: this.processes.list() }),
     'POST /v1/kill-all': () => this.processes.killAll(),
+    'GET /v1/files/content': async ({ url, response }) => {
+      await sendFile(pathOf(url), response);
+      return HELD;
+    },
+    'PUT /v1/files/content': ({ url, request }) => {
+      const options = { mode: numberOf(url, 'mode', { max: 0o777, otherwise: 0o644 }), maxBytes: numberOf(url, 'maxBytes', { otherwise: Number.MAX_SAFE_INTEGER }) };
+      return writeFile(pathOf(url), request, options, () => request.trailers[INCOMPLETE] === undefined);
+    },
+    'GET /v1/files/stat': ({ url }) => statFile(pathOf(url)),
+    'GET /v1/files/list': async ({ url, response }) => {
+      const options = { depth: numberOf(url, 'depth', { min: 1, max: DEPTH_MAX, otherwise: 1 }), maxEntries: numberOf(url, 'maxEntries', { max: ENTRIES_MAX, otherwise: ENTRIES_MAX }) };
+      const list = await listFiles(pathOf(url), options, () => !response.destroyed);
+      if (list !== null) sendJson(response, 200, list);
+      return HELD;
+    },
     'POST /v1/files/mkdir': ({ url }) => makeDirectory(pathOf(url)),
-    'PUT /v1/files/content': ({ url, request }) => writeFile(pathOf(url), request, modeOf(url)),
+    'POST /v1/files/rename': ({ url }) => renameFile(pathOf(url), pathOf(url, 'to')),
+    'DELETE /v1/files': ({ url }) => removeFile(pathOf(url)),
   };
 
   async answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
@@ -44,10 +67,11 @@ export class Routes {
     try {
       if (!route) throw new Failure('not-found', 'no such call');
       const body = await route({ url, request, response });
-      if (body !== HELD) send(response, 200, body ?? {});
+      if (body !== HELD) sendJson(response, 200, JSON.stringify(body ?? {}));
     } catch (error) {
       const failure = toFailure(error);
-      if (!response.headersSent) send(response, STATUS[failure.code], failure);
+      if (response.headersSent) response.destroy();
+      else sendJson(response, STATUS[failure.code], JSON.stringify(failure));
     }
   }
 
@@ -60,11 +84,15 @@ export class Routes {
   }
 }
 
-const HELD = Symbol('the response stays open');
+const HELD = Symbol('the response was or will be sent otherwise');
 
-function send(response: ServerResponse, status: number, body: unknown): void {
-  const text = JSON.stringify(body);
-  response.writeHead(status, { 'content-type': 'application/json', 'content-length': Buffer.byteLength(text) }).end(text);
+/** The connection stays open until the request was read, or given up by the other side: closed before, it could swallow the answer. */
+function sendJson(response: ServerResponse, status: number, text: string): void {
+  response.writeHead(status, { 'content-type': 'application/json', 'content-length': Buffer.byteLength(text) });
+  const { req: request } = response;
+  if (request.complete || request.destroyed) return void response.end(text);
+  response.write(text);
+  request.once('close', () => response.end()).resume();
 }
 
 async function readJson(request: IncomingMessage): Promise<unknown> {
@@ -78,14 +106,14 @@ async function readJson(request: IncomingMessage): Promise<unknown> {
   return JSON.parse(Buffer.concat(chunks).toString());
 }
 
-function pathOf(url: URL): string {
-  const path = url.searchParams.get('path');
-  if (!path || path.includes('\0')) throw new Failure('bad-request', 'path missing');
+function pathOf(url: URL, name = 'path'): string {
+  const path = url.searchParams.get(name);
+  if (!path || path.includes('\0')) throw new Failure('bad-request', `${name} missing`);
   return path;
 }
 
-function modeOf(url: URL): number {
-  const mode = Number(url.searchParams.get('mode') ?? 0o644);
-  if (!Number.isInteger(mode) || mode < 0 || mode > 0o777) throw new Failure('bad-request', 'mode out of range');
-  return mode;
+function numberOf(url: URL, name: string, { min = 0, max = Number.MAX_SAFE_INTEGER, otherwise }: { min?: number; max?: number; otherwise: number }): number {
+  const value = Number(url.searchParams.get(name) ?? otherwise);
+  if (!Number.isSafeInteger(value) || value < min || value > max) throw new Failure('bad-request', `${name} out of range`);
+  return value;
 }

@@ -1,75 +1,65 @@
-import { closeSync, constants, createWriteStream, fchmodSync, mkdirSync, openSync, renameSync, statSync, unlinkSync } from 'node:fs';
-import { dirname, join, resolve } from 'node:path';
-import type { Readable } from 'node:stream';
-import { asUser, HOME } from './as-user.cjs';
-import { toFailure } from './failure.cjs';
+import { closeSync, renameSync, rmdirSync, unlinkSync } from 'node:fs';
+import { asUser } from './as-user.cjs';
+import { holdDirectory } from './descriptors.cjs';
+import { emptyDirectory } from './empty-directory.cjs';
+import { finding, findingFailure, making, tolerating } from './failure.cjs';
+import { entryAt, type FileEntry } from './file-entry.cjs';
+import { inTurns } from './in-turns.cjs';
+import { listDirectory } from './list-directory.cjs';
+import { absolute, at, isDirectory, leave, makeDirectories, placeOf, temporaryName, type Place } from './place.cjs';
 
-/** With the rights of the command user: links and `..` lead where its own commands could go, and nowhere else. */
-export function makeDirectory(path: string): void {
+export function statFile(path: string): FileEntry {
+  return asUser(() => finding(() => entryAt(absolute(path))));
+}
+
+/** Of what is below a directory, as JSON; null when it is no longer `wanted`. */
+export async function listFiles(path: string, { depth, maxEntries }: { depth: number; maxEntries: number }, wanted: () => boolean): Promise<string | null> {
   try {
-    asUser(() => makeDirectories(resolve(HOME, path)));
+    return await inTurns(listDirectory(absolute(path), depth, maxEntries), wanted);
   } catch (error) {
-    throw toFailure(error);
+    throw findingFailure(error);
   }
 }
 
-/** Beside the target first and renamed when complete, so that nobody sees half a file. */
-export async function writeFile(path: string, content: Readable, mode: number): Promise<void> {
-  const target = resolve(HOME, path);
-  const temporary = join(dirname(target), `.gatehouse-${crypto.randomUUID()}`); // one left by a crash must not be met again
-  try {
-    const fd = asUser(() => create(temporary, mode));
-    try {
-      await drainInto(fd, content);
-      asUser(() => renameSync(temporary, target));
-    } catch (error) {
-      asUser(() => unlinkSync(temporary));
-      throw error;
-    }
-  } catch (error) {
-    throw toFailure(error);
-  }
+export function makeDirectory(path: string): { created: boolean } {
+  return { created: asUser(() => making(() => makeDirectories(absolute(path)))) };
 }
 
 /**
- * Closes `fd` whatever happens. After a failure the rest of the content is read and dropped: breaking off a request
- * would break off its answer, and the caller would never learn that the disk is full.
+ * A file, a link, or a directory with all that is in it. A directory goes out of sight first: so nobody meets half of it or adds to it by
+ * its path, and what cannot be removed at all, a mount point above all, is refused before anything in it is lost.
  */
-function drainInto(fd: number, content: Readable): Promise<void> {
-  return new Promise((resolve, reject) => {
-    const file = createWriteStream('', { fd });
-    content.once('error', error => file.destroy(error));
-    file.once('error', error => {
-      content.unpipe(file).resume();
-      reject(error);
-    });
-    file.once('close', resolve);
-    content.pipe(file);
-  });
-}
-
-/** Not `recursive`: where a parent is there and refuses children as if it were not, as /proc does, Node never comes back from that. */
-function makeDirectories(path: string): void {
-  const missing: string[] = [];
-  for (let directory = path; statSync(directory, { throwIfNoEntry: false })?.isDirectory() !== true; directory = dirname(directory)) missing.push(directory);
-  for (const directory of missing.reverse()) {
-    try {
-      mkdirSync(directory);
-    } catch (error) {
-      // Somebody else may have made it a moment ago.
-      if ((error as NodeJS.ErrnoException).code !== 'EEXIST' || !statSync(directory).isDirectory()) throw error;
-    }
+export async function removeFile(path: string): Promise<void> {
+  const place = asUser(() => finding(() => placeOf(absolute(path))));
+  try {
+    if (asUser(() => finding(() => removeAtOnce(place)))) return;
+    await removeTree(place);
+  } finally {
+    leave(place);
   }
 }
 
-function create(path: string, mode: number): number {
-  makeDirectories(dirname(path));
-  const fd = openSync(path, constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL | constants.O_NOFOLLOW, mode);
+function removeAtOnce(place: Place): boolean {
+  if (isDirectory(at(place))) return tolerating(['ENOTEMPTY'], () => rmdirSync(at(place)));
+  unlinkSync(at(place));
+  return true;
+}
+
+async function removeTree(place: Place): Promise<void> {
+  const hidden: Place = { parent: place.parent, name: temporaryName() };
+  // A full disk may have no room for another name, and must not keep anybody from making room.
+  const doomed = asUser(() => finding(() => tolerating(['ENOSPC', 'EDQUOT'], () => renameSync(at(place), at(hidden))))) ? hidden : place;
   try {
-    fchmodSync(fd, mode); // whatever the umask is
-    return fd;
+    const root = asUser(() => holdDirectory(at(doomed)));
+    try {
+      await inTurns(emptyDirectory(root), () => true); // even if nobody waits any more: half a directory is of no use to anybody
+    } finally {
+      closeSync(root);
+    }
+    asUser(() => rmdirSync(at(doomed)));
   } catch (error) {
-    closeSync(fd);
-    throw error;
+    // What is left comes back, unless something else took its place.
+    asUser(() => tolerating(['ENOENT', 'EEXIST', 'ENOTEMPTY', 'ENOTDIR'], () => renameSync(at(doomed), at(place))));
+    throw findingFailure(error);
   }
 }

@@ -1,6 +1,7 @@
 import { constants } from 'node:os';
+import { posix } from 'node:path';
 import { DriverError } from './driver-error.js';
-import type { ProcessExit, ProcessSummary } from './sandbox.driver.js';
+import type { FileEntry, FileList, ProcessExit, ProcessSummary } from './sandbox.driver.js';
 
 /** The agent said something no agent says. It is not ours any more: the sandbox has to end. */
 export class AgentViolation extends Error {
@@ -12,7 +13,7 @@ export interface AgentHealth {
   processes: number;
 }
 
-type Json = Record<string, unknown>;
+export type Json = Record<string, unknown>;
 
 /** @throws {AgentViolation} unless the text is a JSON object */
 export function parseObject(text: string): Json {
@@ -56,6 +57,56 @@ export function parseExit(text: string): ProcessExit {
   };
 }
 
+const FILE_TYPES = ['file', 'dir', 'symlink'] as const;
+const MODE_MAX = 0o7777;
+const UID_MAX = 0xffff_ffff;
+/** What the kernel takes, in bytes. */
+const NAME_MAX = 255;
+const LINK_TARGET_MAX = 4096;
+/** Half a character besides: nobody after us could write it down. */
+const IMPOSSIBLE = /[\0\p{Surrogate}]/u;
+
+/** What the agent says is at `path`, which it is not asked to repeat. */
+export function parseFileEntry(body: Json, path: string): FileEntry {
+  return {
+    name: posix.basename(path) || '/',
+    path,
+    ...(body.type !== undefined && { type: expectFileType(body.type) }),
+    size: expectCount(body.size),
+    mode: expectCount(body.mode, MODE_MAX),
+    uid: expectCount(body.uid, UID_MAX),
+    gid: expectCount(body.gid, UID_MAX),
+    modifiedMs: expectNumber(body.modifiedMs),
+    ...(body.symlinkTarget !== undefined && { symlinkTarget: expectLinkTarget(body.symlinkTarget) }),
+  };
+}
+
+/** The answer names entries from the listed directory down, in the order of their code points. */
+export function parseFileList(body: Json, asked: { path: string; depth: number; maxEntries: number }): FileList {
+  if (!Array.isArray(body.entries) || body.entries.length > asked.maxEntries) throw new AgentViolation('no list of entries, or a longer one than asked for');
+  const found = body.entries.map(expectObject).map(entry => ({ entry, below: expectPathBelow(entry.path, asked.depth) }));
+  if (found.some(({ below }, index) => index > 0 && comesBefore(below, found[index - 1]?.below ?? ''))) throw new AgentViolation('entries out of order');
+  return { entries: found.map(({ entry, below }) => parseFileEntry(entry, posix.join(asked.path, below))), truncated: body.truncated === true };
+}
+
+/** @throws {AgentViolation} unless it is what was sent */
+export function parseWritten(body: Json, sentBytes: number | null): number {
+  const bytes = expectCount(body.bytes);
+  if (bytes !== sentBytes) throw new AgentViolation('not what was sent');
+  return bytes;
+}
+
+export function parseCreated(body: Json): boolean {
+  if (typeof body.created !== 'boolean') throw new AgentViolation('neither created nor there');
+  return body.created;
+}
+
+/** The length of content to come. Nothing is set aside for it. */
+export function parseSize(contentLength: string | undefined): number {
+  if (!/^\d{1,16}$/.test(contentLength ?? '')) throw new AgentViolation('content of unknown length');
+  return expectCount(Number(contentLength));
+}
+
 const REFUSALS: Readonly<Record<string, (cause: Error) => DriverError>> = {
   'bad-cwd': cause => new DriverError('bad-cwd', 'The working directory does not exist', cause),
   'too-big': cause => new DriverError('failed', 'The command and its environment are too large', cause),
@@ -65,11 +116,35 @@ const REFUSALS: Readonly<Record<string, (cause: Error) => DriverError>> = {
   gone: cause => new DriverError('failed', 'That output is no longer kept', cause),
 };
 
+const DENIED = 'The file system of the sandbox does not allow this';
+const FILE_REFUSALS: Readonly<Record<string, (cause: Error) => DriverError>> = {
+  'not-found': cause => new DriverError('not-found', 'The file does not exist', cause),
+  'not-a-file': cause => new DriverError('wrong-kind', 'The path is not a regular file', cause),
+  'not-a-directory': cause => new DriverError('wrong-kind', 'The path is not a directory', cause),
+  'of-kernel': cause => new DriverError('wrong-kind', 'The path belongs to a file system of the kernel', cause),
+  occupied: cause => new DriverError('occupied', 'Something else is at the path', cause),
+  denied: cause => new DriverError('denied', DENIED, cause),
+  'across-mounts': cause => new DriverError('denied', 'Only files and links can be moved to another file system of the sandbox', cause),
+  'too-large': cause => new DriverError('too-large', 'The file is too large', cause),
+  'disk-full': cause => new DriverError('failed', 'The disk of the sandbox is full', cause),
+  busy: cause => new DriverError('unavailable', 'The sandbox is too busy', cause),
+};
+
 /** What the agent refused, with our words: its own text is part of the sandbox and goes to the log only. */
 export function parseRefusal(text: string): DriverError {
+  return refusal(text, REFUSALS);
+}
+
+/** The same of a call about files. */
+export function parseFileRefusal(text: string): DriverError {
+  return refusal(text, FILE_REFUSALS);
+}
+
+function refusal(text: string, refusals: typeof REFUSALS): DriverError {
   const { code, message } = parseObject(text);
   const cause = new Error(`agent: ${String(code).slice(0, 64)}: ${String(message).slice(0, 1024)}`);
-  return REFUSALS[String(code)]?.(cause) ?? new DriverError('failed', 'The sandbox refused', cause);
+  const known = typeof code === 'string' && Object.hasOwn(refusals, code) ? refusals[code] : undefined;
+  return known?.(cause) ?? new DriverError('failed', 'The sandbox refused', cause);
 }
 
 function expectObject(value: unknown): Json {
@@ -82,9 +157,42 @@ function expectString(value: unknown): string {
   return value;
 }
 
-function expectCount(value: unknown): number {
-  if (typeof value !== 'number' || !Number.isSafeInteger(value) || value < 0) throw new AgentViolation('not a count');
+function expectCount(value: unknown, max = Number.MAX_SAFE_INTEGER): number {
+  if (typeof value !== 'number' || !Number.isSafeInteger(value) || value < 0 || value > max) throw new AgentViolation('not a count');
   return value;
+}
+
+function expectNumber(value: unknown): number {
+  if (typeof value !== 'number' || !Number.isFinite(value)) throw new AgentViolation('not a number');
+  return value;
+}
+
+function expectFileType(value: unknown): FileEntry['type'] {
+  const type = FILE_TYPES.find(known => known === value);
+  if (!type) throw new AgentViolation('not a type of file');
+  return type;
+}
+
+function expectLinkTarget(value: unknown): string {
+  if (typeof value !== 'string' || value.length > LINK_TARGET_MAX || IMPOSSIBLE.test(value)) throw new AgentViolation('not the target of a link');
+  return value;
+}
+
+function expectPathBelow(value: unknown, depth: number): string {
+  if (typeof value !== 'string') throw new AgentViolation('not a path');
+  const names = value.split('/', depth + 1);
+  if (names.length > depth || !names.every(isName)) throw new AgentViolation('not a path below the directory');
+  return value;
+}
+
+/** What a directory can hold. */
+function isName(name: string): boolean {
+  return name !== '' && name !== '.' && name !== '..' && name.length <= NAME_MAX && !IMPOSSIBLE.test(name);
+}
+
+/** As the bytes of UTF-8 compare. */
+function comesBefore(a: string, b: string): boolean {
+  return Buffer.compare(Buffer.from(a), Buffer.from(b)) < 0;
 }
 
 function expectSignal(value: unknown): NodeJS.Signals {

@@ -2,14 +2,15 @@ import { constants } from 'node:os';
 import { posix } from 'node:path';
 import type { Readable } from 'node:stream';
 import { AgentClient, type AgentConfiguration, type AgentExecSpec, type Dial } from './agent-client.js';
+import { AgentFiles } from './agent-files.js';
 import type { AgentProcess } from './agent-process.js';
 import { DriverError } from './driver-error.js';
 import type { DriverLogger } from './driver-logger.js';
 import type { BoxRef, BoxStats, ExecOptions, ExecResult, ExitReason, ProcessSummary, RemoteProcess, SandboxFiles, SandboxHandle, SpawnOptions } from './sandbox.driver.js';
 
 const HOME = '/home/user';
-/** A sandbox that survived is idle: it answers at once, or it is lost. */
-const ADOPTION_TIMEOUT_MS = 1_000;
+/** The agent of a sandbox that has been there a while is idle: it answers at once, or it is lost. */
+const IDLE_TIMEOUT_MS = 1_000;
 const EXEC_TIMEOUT_MS = 60_000;
 const EXEC_CAP_BYTES = 10 * 1024 * 1024;
 
@@ -51,15 +52,21 @@ export class AgentBox implements SandboxHandle {
   private oomKillsSeen = 0;
 
   constructor(
-    readonly ref: BoxRef,
+    private name: BoxRef,
     private readonly agent: AgentConnection,
     private readonly host: BoxHost,
     private readonly options: AgentBoxOptions,
   ) {
     this.client = new AgentClient(agent.dial, error => this.violated(error), options.agentTimeoutMs);
+    const files = new AgentFiles(this.client, options.agentTimeoutMs);
     this.files = {
-      write: (path, content, mode = 0o644) => this.ask(() => this.client.writeFile(insidePath(path), content, mode)),
-      mkdir: path => this.ask(() => this.client.makeDirectory(insidePath(path))),
+      write: (path, content, options) => this.ask(() => files.write(insidePath(path), content, options)),
+      read: path => this.ask(() => files.read(insidePath(path))),
+      stat: path => this.ask(() => files.stat(insidePath(path))),
+      list: (path, options) => this.ask(() => files.list(insidePath(path), options)),
+      mkdir: path => this.ask(() => files.mkdir(insidePath(path))),
+      rename: (from, to) => this.ask(() => files.rename(insidePath(from), insidePath(to))),
+      remove: path => this.ask(() => files.remove(insidePath(path))),
     };
   }
 
@@ -69,10 +76,29 @@ export class AgentBox implements SandboxHandle {
     this.begun = true;
   }
 
+  /** The name of a box that nobody has used yet. */
+  rename(ref: BoxRef): void {
+    this.name = ref;
+  }
+
+  /** Adds to the configuration of an agent that has begun. */
+  async configure(configuration: AgentConfiguration): Promise<void> {
+    const stopWatchingTwice = await this.client.attend(configuration, () => undefined, IDLE_TIMEOUT_MS);
+    stopWatchingTwice();
+  }
+
   private async attend(configuration?: AgentConfiguration): Promise<void> {
-    this.stopWatching = await this.client.attend(configuration ?? {}, () => void this.vanished(), configuration ? undefined : ADOPTION_TIMEOUT_MS);
+    this.stopWatching = await this.client.attend(configuration ?? {}, () => void this.vanished(), configuration ? undefined : IDLE_TIMEOUT_MS);
     // Given up meanwhile: nobody would stop it any more.
     if (this.ending) this.stopWatching();
+  }
+
+  get ref(): BoxRef {
+    return this.name;
+  }
+
+  get isRunning(): boolean {
+    return !this.ending;
   }
 
   /** Lets go of the sandbox without ending it; this handle is of no use afterwards. */

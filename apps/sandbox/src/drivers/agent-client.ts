@@ -1,15 +1,14 @@
 import { request as httpRequest, type ClientRequest, type IncomingMessage } from 'node:http';
 import type { Socket } from 'node:net';
-import { Readable, type Duplex } from 'node:stream';
-import { pipeline } from 'node:stream/promises';
-import { AgentViolation, parseHealth, parseObject, parseProcesses, parseRefusal, type AgentHealth } from './agent-answers.js';
+import type { Duplex } from 'node:stream';
+import { AgentViolation, parseHealth, parseObject, parseProcesses, parseRefusal, type AgentHealth, type Json } from './agent-answers.js';
+import { SentContent } from './agent-content.js';
 import { encodeFrame, FrameType } from './agent-frames.js';
 import { AgentProcess } from './agent-process.js';
 import { Deadline } from './deadline.js';
 import { DriverError } from './driver-error.js';
 import type { ProcessSummary } from './sandbox.driver.js';
 
-const CONTENT_TIMEOUT_MS = 120_000;
 const HEADER_BYTES_MAX = 8 * 1024;
 const BODY_BYTES_MAX = 1024 * 1024;
 
@@ -34,11 +33,16 @@ export interface AgentExecSpec {
   keep?: boolean;
 }
 
-interface Call {
-  method: 'GET' | 'POST' | 'PUT';
+export interface AgentCall {
+  method: 'GET' | 'POST' | 'PUT' | 'DELETE';
   path: string;
-  body?: string | Uint8Array | Readable;
+  body?: string | Uint8Array | SentContent;
+  /** How long the agent may take, or be silent while content travels. */
   timeoutMs?: number;
+  /** Of the answer. */
+  bytesMax?: number;
+  /** What a refusal means. */
+  refusal?: (text: string) => DriverError;
 }
 
 /**
@@ -54,25 +58,41 @@ export class AgentClient {
     private readonly timeoutMs: number,
   ) {}
 
-  async health(timeoutMs = this.timeoutMs): Promise<AgentHealth> {
-    return this.checked(parseHealth, await this.call({ method: 'GET', path: '/v1/health', timeoutMs }));
+  health(timeoutMs = this.timeoutMs): Promise<AgentHealth> {
+    return this.ask({ method: 'GET', path: '/v1/health', timeoutMs }, parseHealth);
   }
 
-  async processes(): Promise<ProcessSummary[]> {
-    return this.checked(parseProcesses, await this.call({ method: 'GET', path: '/v1/processes' }));
+  processes(): Promise<ProcessSummary[]> {
+    return this.ask({ method: 'GET', path: '/v1/processes' }, parseProcesses);
   }
 
-  async killAll(): Promise<void> {
-    await this.call({ method: 'POST', path: '/v1/kill-all' });
+  killAll(): Promise<void> {
+    return this.ask({ method: 'POST', path: '/v1/kill-all' }, () => undefined);
   }
 
-  async makeDirectory(path: string): Promise<void> {
-    await this.call({ method: 'POST', path: `/v1/files/mkdir?${new URLSearchParams({ path })}` });
+  /** A question with an answer in JSON. @throws {DriverError} */
+  ask<T>(call: AgentCall, parse: (body: Json) => T): Promise<T> {
+    return this.answered(call, async (response, deadline) => {
+      const answer = parse(parseObject(await this.text(call, response, deadline)));
+      response.destroy(); // an answer may come before all was sent
+      return answer;
+    });
   }
 
-  async writeFile(path: string, content: Uint8Array | Readable, mode: number): Promise<void> {
-    const query = new URLSearchParams({ path, mode: String(mode) });
-    await this.call({ method: 'PUT', path: `/v1/files/content?${query}`, body: content, timeoutMs: CONTENT_TIMEOUT_MS });
+  /** What `read` makes of an answer that is not JSON, or never ends. It is for the reader to let go of it. @throws {DriverError} */
+  async answered<T>(call: AgentCall, read: (response: IncomingMessage, deadline: Deadline) => Promise<T>): Promise<T> {
+    const deadline = new Deadline(call.timeoutMs ?? this.timeoutMs);
+    let response: IncomingMessage | undefined;
+    try {
+      response = await this.open(call, deadline);
+      if (response.statusCode !== 200) throw (call.refusal ?? parseRefusal)(await this.text(call, response, deadline));
+      return await read(response, deadline);
+    } catch (error) {
+      response?.destroy();
+      throw this.translate(error);
+    } finally {
+      deadline.clear();
+    }
   }
 
   /**
@@ -103,7 +123,7 @@ export class AgentClient {
   }
 
   private async follow(path: string, spec: object, capBytes = Infinity): Promise<AgentProcess> {
-    const call: Call = { method: 'POST', path };
+    const call: AgentCall = { method: 'POST', path };
     const deadline = new Deadline(this.timeoutMs);
     const request = this.request(call, { connection: 'Upgrade', upgrade: 'gatehouse-exec/1' });
     try {
@@ -127,26 +147,8 @@ export class AgentClient {
     }
   }
 
-  private call(call: Call): Promise<Record<string, unknown>> {
-    return this.answered(call, async (response, deadline) => parseObject(await this.text(response, deadline)));
-  }
-
-  /** What `read` makes of the answer, in time. @throws {DriverError} also when the agent refuses */
-  private async answered<T>(call: Call, read: (response: IncomingMessage, deadline: Deadline) => Promise<T>): Promise<T> {
-    const deadline = new Deadline(call.timeoutMs ?? this.timeoutMs);
-    try {
-      const response = await this.open(call, deadline);
-      if (response.statusCode !== 200) throw parseRefusal(await this.text(response, deadline));
-      return await read(response, deadline);
-    } catch (error) {
-      throw this.translate(error);
-    } finally {
-      deadline.clear();
-    }
-  }
-
-  private async open(call: Call, deadline: Deadline): Promise<IncomingMessage> {
-    const request = this.request(call, call.body instanceof Readable ? { 'transfer-encoding': 'chunked' } : {});
+  private async open(call: AgentCall, deadline: Deadline): Promise<IncomingMessage> {
+    const request = this.request(call, call.body instanceof SentContent ? { 'transfer-encoding': 'chunked' } : {});
     try {
       return await new Promise<IncomingMessage>((resolve, reject) => {
         deadline.onPass(error => request.destroy(error));
@@ -155,8 +157,7 @@ export class AgentClient {
           socket.destroy();
           reject(new AgentViolation('an upgrade nobody asked for'));
         });
-        // A refusal may come before all content was sent; then the answer counts and not the broken pipe.
-        if (call.body instanceof Readable) pipeline(call.body, request).catch(reject);
+        if (call.body instanceof SentContent) void call.body.into(request, deadline);
         else request.end(call.body);
       });
     } catch (error) {
@@ -165,28 +166,20 @@ export class AgentClient {
     }
   }
 
-  private async text(response: IncomingMessage, deadline: Deadline): Promise<string> {
+  private async text({ bytesMax = BODY_BYTES_MAX }: AgentCall, response: IncomingMessage, deadline: Deadline): Promise<string> {
     deadline.onPass(error => response.destroy(error));
     const chunks: Buffer[] = [];
     let bytes = 0;
     for await (const chunk of response as AsyncIterable<Buffer>) {
       bytes += chunk.length;
-      if (bytes > BODY_BYTES_MAX) throw new AgentViolation('answer too long');
+      if (bytes > bytesMax) throw new AgentViolation('answer too long');
       chunks.push(chunk);
     }
     return Buffer.concat(chunks).toString();
   }
 
-  private request({ method, path }: Call, headers: Record<string, string>): ClientRequest {
+  private request({ method, path }: AgentCall, headers: Record<string, string>): ClientRequest {
     return httpRequest({ method, path, headers, maxHeaderSize: HEADER_BYTES_MAX, createConnection: this.dial });
-  }
-
-  private checked<T>(parse: (body: Record<string, unknown>) => T, body: Record<string, unknown>): T {
-    try {
-      return parse(body);
-    } catch (error) {
-      throw this.translate(error);
-    }
   }
 
   private translate(error: unknown): DriverError {

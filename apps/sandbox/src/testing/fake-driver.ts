@@ -1,5 +1,6 @@
 import { DriverError } from '../drivers/driver-error.js';
-import type { BoxRef, ExecOptions, ExecResult, ExitReason, ProbeReport, ReconcileReport, SandboxDriver, SandboxFiles, SandboxHandle, SandboxSpec } from '../drivers/sandbox.driver.js';
+import type { BoxRef, ExecOptions, ExecResult, ExitReason, ProbeReport, ReconcileReport, SandboxDriver, SandboxHandle, SandboxSpec } from '../drivers/sandbox.driver.js';
+import { FakeFiles } from './fake-files.js';
 
 const DONE: ExecResult = { stdout: Buffer.alloc(0), stderr: Buffer.alloc(0), exitCode: 0, signal: null, timedOut: false, truncated: false };
 const notFaked = (): never => {
@@ -66,8 +67,7 @@ export class FakeDriver implements SandboxDriver {
 }
 
 export class FakeBox implements SandboxHandle {
-  readonly written = new Map<string, string>();
-  readonly directories: string[] = [];
+  readonly files = new FakeFiles();
   readonly commands: ExecOptions[] = [];
   private readonly listeners: ((why: ExitReason) => void)[] = [];
   private ended: ExitReason | undefined;
@@ -77,14 +77,13 @@ export class FakeBox implements SandboxHandle {
     readonly ref: BoxRef,
   ) {}
 
-  readonly files: SandboxFiles = {
-    write: async (path, content) => {
-      this.written.set(path, Buffer.from(content as Uint8Array).toString());
-    },
-    mkdir: async path => {
-      this.directories.push(path);
-    },
-  } as SandboxFiles;
+  get written(): Map<string, string> {
+    return this.files.texts;
+  }
+
+  get directories(): string[] {
+    return this.files.asked;
+  }
 
   async exec(options: ExecOptions): Promise<ExecResult> {
     if (this.ended !== undefined) throw new DriverError('unavailable', 'The sandbox went away');
