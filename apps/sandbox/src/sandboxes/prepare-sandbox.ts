@@ -3,6 +3,7 @@ import { CWD_DEFAULT } from '../agents/agent-definition.js';
 import type { SandboxHandle } from '../drivers/sandbox.driver.js';
 import type { Envs } from '../envs/sealed-envs.js';
 import { driven } from './driver-failure.js';
+import { loggedStep, type StepLog } from './logged-step.js';
 import { HOME, sandboxPath } from './sandbox-path.js';
 
 const SETUP_TIMEOUT_MS = 120_000;
@@ -19,26 +20,29 @@ export interface Preparation {
 }
 
 /**
- * Makes a new box what its agent needs: files, working directory, then the setup commands in order.
+ * Makes a new box what its agent needs: files, working directory, then the setup commands in order. Each step is logged.
  * @throws GatehouseError `sandbox_error` saying which setup command failed, never what it printed
  */
-export const prepareSandbox = async (handle: SandboxHandle, { files, cwd, setup, envs }: Preparation, signal: AbortSignal): Promise<void> => {
-  for (const [path, content] of laidOver(files)) {
-    await unlessAborted(() => driven(handle.files.write(path, Buffer.from(content))), signal);
-  }
+export const prepareSandbox = async (handle: SandboxHandle, { files, cwd, setup, envs }: Preparation, signal: AbortSignal, log: StepLog): Promise<void> => {
+  const contents = laidOver(files);
+  const bytes = [...contents.values()].reduce((sum, { length }) => sum + length, 0);
+  await loggedStep(log, { step: 'files', files: contents.size, bytes }, () => writeFiles(handle, contents, signal));
   // What every new home has need not be made.
   if (cwd !== null && sandboxPath(cwd) !== CWD_DEFAULT) await unlessAborted(() => driven(handle.files.mkdir(sandboxPath(cwd))), signal);
   for (const [index, command] of setup.entries()) {
-    const { exitCode, timedOut } = await driven(
-      handle.exec({ command, cwd: cwd === null ? HOME : sandboxPath(cwd), env: envs, timeoutMs: SETUP_TIMEOUT_MS, capBytes: SETUP_OUTPUT_BYTES, signal }),
-    );
+    const options = { command, cwd: cwd === null ? HOME : sandboxPath(cwd), env: envs, timeoutMs: SETUP_TIMEOUT_MS, capBytes: SETUP_OUTPUT_BYTES, signal };
+    const { exitCode, timedOut } = await loggedStep(log, { step: 'command', number: index + 1, of: setup.length }, () => driven(handle.exec(options)), ended => ({ exitCode: ended.exitCode, timedOut: ended.timedOut }));
     if (timedOut) throw sandboxTimedOut(`Setup command ${index + 1} timed out after ${SETUP_TIMEOUT_MS} ms`);
     if (exitCode !== 0) throw sandboxFailed(`Setup command ${index + 1} exited with code ${exitCode}`);
   }
 };
 
+const writeFiles = async (handle: SandboxHandle, files: ReadonlyMap<string, Buffer>, signal: AbortSignal): Promise<void> => {
+  for (const [path, content] of files) await unlessAborted(() => driven(handle.files.write(path, content)), signal);
+};
+
 /** One content per file, however its path is spelled. */
-const laidOver = (files: readonly FilesInput[]): ReadonlyMap<string, string> => new Map(files.flatMap(filesOf).map(({ path, content }) => [sandboxPath(path), content]));
+const laidOver = (files: readonly FilesInput[]): ReadonlyMap<string, Buffer> => new Map(files.flatMap(filesOf).map(({ path, content }) => [sandboxPath(path), Buffer.from(content)]));
 
 /** Whoever gives up does not wait for the sandbox to notice: it is thrown away. */
 const unlessAborted = async <T>(work: () => Promise<T>, signal: AbortSignal): Promise<T> => {

@@ -6,6 +6,7 @@ import { type AgentForSandbox, AgentsStore } from '../agents/agents.store.js';
 import type { SandboxHandle } from '../drivers/sandbox.driver.js';
 import { agentPlace, openEnvs, sandboxPlace, sealEnvs } from '../envs/sealed-envs.js';
 import { ENV_KEYS, LOGGER, NODE_ID } from '../tokens.js';
+import { loggedStep } from './logged-step.js';
 import { NodeBoxes, type Started } from './node-boxes.js';
 import { NodeSandboxesStore } from './node-sandboxes.store.js';
 import { type Preparation, prepareSandbox } from './prepare-sandbox.js';
@@ -64,10 +65,11 @@ export class ProvisionSandbox {
 
   private async provision(agent: AgentForSandbox, request: SandboxRequest, life: Life, signal: AbortSignal): Promise<Started> {
     const { sandbox } = agent.definition;
+    const log = this.logger.child({ sandbox: life.id });
     let started: Started | undefined;
     try {
-      started = await this.boxes.start(life.id, { generation: life.generation, timeoutMs: request.timeoutMs ?? sandbox.timeoutMs, size: sandbox }, signal);
-      await prepareSandbox(started.handle, await this.preparation(agent, request), signal);
+      started = await loggedStep(log, { step: 'start' }, () => this.boxes.start(life.id, { generation: life.generation, timeoutMs: request.timeoutMs ?? sandbox.timeoutMs, size: sandbox }, signal));
+      await prepareSandbox(started.handle, await this.preparation(agent, request), signal, log);
       if (!(await this.rows.apply('ready', life))) throw notFound('Sandbox');
       return started;
     } catch (error) {
