@@ -1,4 +1,4 @@
-import { agentsRpc, credentialsRpc, healthRpc, type RpcClient, sandboxesRpc, vaultsRpc } from '@gatehouse/contracts';
+import { agentsRpc, credentialsRpc, gitRpc, healthRpc, type RpcClient, sandboxesRpc, threadsRpc, vaultsRpc } from '@gatehouse/contracts';
 import type { Database } from '@gatehouse/database';
 import { DATABASE, DatabaseModule, type Logger, openRedis } from '@gatehouse/platform';
 import { RedisBus, rpcClientToken, RpcModule } from '@gatehouse/rpc';
@@ -19,7 +19,9 @@ import { LastUsed } from './keys/last-used.js';
 import { LocalRateLimiter } from './limits/local-rate-limiter.js';
 import { RateLimiter } from './limits/rate-limiter.js';
 import { MeController } from './me/me.controller.js';
+import { GitController } from './sandboxes/git.controller.js';
 import { SandboxesController } from './sandboxes/sandboxes.controller.js';
+import { ThreadsController } from './sandboxes/threads.controller.js';
 import { CredentialsController } from './vaults/credentials.controller.js';
 import { VaultsController } from './vaults/vaults.controller.js';
 
@@ -46,11 +48,11 @@ export class GatewayModule implements OnApplicationShutdown {
       imports: [
         DatabaseModule.forRoot({ url: config.DATABASE_URL, applicationName: instance, connectionsMax: config.DATABASE_CONNECTIONS_MAX, logger }),
         RpcModule.forRoot({
-          calls: [agentsRpc, sandboxesRpc, vaultsRpc, credentialsRpc, ...Object.values(health)],
+          calls: [agentsRpc, sandboxesRpc, threadsRpc, gitRpc, vaultsRpc, credentialsRpc, ...Object.values(health)],
           useFactory: () => ({ bus: new RedisBus({ url: config.REDIS_URL, logger }), transportKey: config.GATEHOUSE_TRANSPORT_KEY, namespace: config.REDIS_NAMESPACE, logger }),
         }),
       ],
-      controllers: [HealthController, MeController, AgentsController, SandboxesController, VaultsController, CredentialsController],
+      controllers: [HealthController, MeController, AgentsController, SandboxesController, ThreadsController, GitController, VaultsController, CredentialsController],
       providers: [
         { provide: REDIS, useFactory: () => openRedis({ url: config.REDIS_URL, connectionName: instance, logger }) },
         { provide: HttpErrorFilter, useFactory: () => new HttpErrorFilter(logger, corsOriginsOf(config)) },

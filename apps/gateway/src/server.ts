@@ -4,6 +4,7 @@ import { type Logger, NestLogger } from '@gatehouse/platform';
 import { NestFactory } from '@nestjs/core';
 import { FastifyAdapter, type NestFastifyApplication } from '@nestjs/platform-fastify';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
+import { announceDeprecations } from './edge/deprecated.decorator.js';
 import { Edge } from './edge/edge.js';
 import { HttpErrorFilter } from './edge/http-error.filter.js';
 import { owedAnswer } from './edge/owed-answer.js';
@@ -43,6 +44,7 @@ export const createGateway = async (context: GatewayContext): Promise<NestFastif
   const edge = app.get<Edge>(Edge);
   Object.assign(made, { edge, errors: app.get<HttpErrorFilter>(HttpErrorFilter) });
   edge.install(adapter.getInstance());
+  announceDeprecations(adapter.getInstance());
   if (context.config.LOG_REQUESTS) logRequests(adapter.getInstance(), context.logger);
   closeWhatFallsIdle(adapter.getInstance());
   // Node answers these itself, without our envelope: an expectation we do not know is no reason to refuse a request.

@@ -4,6 +4,7 @@ import { type DynamicModule, Module } from '@nestjs/common';
 import { AgentsService } from './agents/agents.service.js';
 import { AgentsStore } from './agents/agents.store.js';
 import type { SandboxConfig } from './config.js';
+import { GitService } from './git/git.service.js';
 import { installationOf } from './installation.js';
 import { openDriver } from './open-driver.js';
 import { SandboxNode } from './sandbox-node.js';
@@ -17,6 +18,8 @@ import { realAfter } from './sandboxes/running-box.js';
 import { RunningCommands } from './sandboxes/running-commands.js';
 import { SandboxesService } from './sandboxes/sandboxes.service.js';
 import { SandboxesStore } from './sandboxes/sandboxes.store.js';
+import { ThreadsService } from './threads/threads.service.js';
+import { ThreadsStore } from './threads/threads.store.js';
 import { AFTER, ENV_KEYS, INSTALLATION, LOGGER, NODE_ID, SANDBOX_DRIVER, STOP_ON_SHUTDOWN } from './tokens.js';
 
 /** Everything of the sandbox service but its driver's inside. */
@@ -27,7 +30,7 @@ export class SandboxModule {
     return {
       module: SandboxModule,
       imports: [DatabaseModule.forRoot({ url: config.DATABASE_URL, applicationName: `gatehouse-sandbox-${config.NODE_ID}`, connectionsMax: config.DATABASE_CONNECTIONS_MAX, logger })],
-      controllers: [AgentsService, SandboxesService, healthController('sandbox')],
+      controllers: [AgentsService, SandboxesService, ThreadsService, GitService, healthController('sandbox')],
       providers: [
         { provide: NODE_ID, useValue: config.NODE_ID },
         { provide: INSTALLATION, useValue: installationOf(config) },
@@ -38,7 +41,7 @@ export class SandboxModule {
         { provide: SANDBOX_DRIVER, useFactory: () => openDriver(config, logger) },
         { provide: RunningCommands, useValue: new RunningCommands({ nodeMax: config.SANDBOX_COMMANDS_MAX, teamMax: config.SANDBOX_COMMANDS_TEAM_MAX }) },
         { provide: READINESS, inject: [DATABASE], useFactory: readiness },
-        ...[AgentsStore, SandboxesStore, NodeSandboxesStore, NodeBoxes, ProvisionSandbox, RemoveSandboxes, HeldSandboxes, ReconcileNode, SandboxNode],
+        ...[AgentsStore, SandboxesStore, ThreadsStore, NodeSandboxesStore, NodeBoxes, ProvisionSandbox, RemoveSandboxes, HeldSandboxes, ReconcileNode, SandboxNode],
       ],
     };
   }

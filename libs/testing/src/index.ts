@@ -1,5 +1,6 @@
 export * from './eventually.js';
 export * from './expect-error.js';
+export * from './git-server.js';
 export * from './node-traces.js';
 export * from './own-database.js';
 export * from './raw-http.js';

@@ -1,4 +1,5 @@
 import type { Sandbox, SandboxSummary } from '@gatehouse/contracts';
+import { threadSummary } from '../threads/thread-view.js';
 import type { SandboxRow, SandboxWithThreadsRow } from './sandboxes.store.js';
 
 export const sandboxSummary = ({ sandboxId, status, error, agentSlug, agentName, metadata, externalUserId, createdAt, updatedAt }: SandboxRow): SandboxSummary => ({
@@ -15,8 +16,5 @@ export const sandboxSummary = ({ sandboxId, status, error, agentSlug, agentName,
 
 export const sandboxView = ({ threads, ...row }: SandboxWithThreadsRow): Sandbox => ({
   ...sandboxSummary(row),
-  threads: threads.map(thread => ({ ...thread, createdAt: isoOf(thread.createdAt), updatedAt: isoOf(thread.updatedAt) })),
+  threads: threads.map(threadSummary),
 });
-
-/** Postgres writes times into JSON in its connection's time zone and with as many decimals as it needs. */
-const isoOf = (time: string): string => new Date(time).toISOString();

@@ -1,12 +1,12 @@
-import type { Caller, SandboxStatus, ThreadSummary } from '@gatehouse/contracts';
+import type { SandboxStatus } from '@gatehouse/contracts';
 import { type Database, Prisma } from '@gatehouse/database';
 import { InjectDatabase } from '@gatehouse/platform';
 import { Injectable } from '@nestjs/common';
 import type { SealedEnvs } from '../envs/sealed-envs.js';
 import type { CreatedPosition } from '../pages/page-cursors.js';
-
-/** The part of a caller that decides which sandboxes exist for it. */
-export type SandboxScope = Pick<Caller, 'teamId' | 'agents' | 'endUserId'>;
+import { joinThreads } from '../threads/join-threads.js';
+import type { ThreadRow } from '../threads/thread-view.js';
+import { named, ofAgent, type SandboxScope, visibleTo, WITH_AGENT } from './sandbox-scope.js';
 
 export interface SandboxRow {
   /** Ours; callers know it by `sandboxId`. */
@@ -22,9 +22,8 @@ export interface SandboxRow {
   readonly updatedAt: Date;
 }
 
-/** Times as Postgres writes them into JSON. */
 export interface SandboxWithThreadsRow extends SandboxRow {
-  readonly threads: readonly ThreadSummary[];
+  readonly threads: readonly ThreadRow[];
 }
 
 /** What a call into a sandbox needs to know of it. */
@@ -74,16 +73,7 @@ export interface SandboxRemoval {
 const COLUMNS = Prisma.sql`
   sandboxes.id, sandboxes.sandbox_id AS "sandboxId", sandboxes.status::text, sandboxes.error, agents.slug AS "agentSlug", versions.name AS "agentName",
   sandboxes.metadata, sandboxes.external_user_id AS "externalUserId", sandboxes.created_at AS "createdAt", sandboxes.updated_at AS "updatedAt"`;
-const WITH_AGENT = Prisma.sql`sandbox.sandboxes JOIN sandbox.agents ON agents.id = sandboxes.agent_id`;
 const WITH_AGENT_NAME = Prisma.sql`${WITH_AGENT} JOIN sandbox.agent_versions versions ON versions.agent_id = agents.id AND versions.version = agents.active_version`;
-
-/** Not yours is not there: every look-up by a caller goes through this. */
-const visibleTo = ({ teamId, agents, endUserId }: SandboxScope): Prisma.Sql => Prisma.sql`sandboxes.team_id = ${teamId}::uuid
-  ${agents === undefined ? Prisma.empty : Prisma.sql`AND agents.slug = ANY(${[...agents]}::text[])`}
-  ${endUserId === undefined ? Prisma.empty : Prisma.sql`AND (sandboxes.external_user_id IS NULL OR sandboxes.external_user_id = ${endUserId})`}`;
-
-const named = (sandboxId: string, agent: string | undefined): Prisma.Sql => Prisma.sql`sandboxes.sandbox_id = ${sandboxId} ${ofAgent(agent)}`;
-const ofAgent = (agent: string | undefined): Prisma.Sql => (agent === undefined ? Prisma.empty : Prisma.sql`AND agents.slug = ${agent}`);
 
 @Injectable()
 export class SandboxesStore {
@@ -103,13 +93,8 @@ export class SandboxesStore {
   /** The sandboxes of this id, one per agent that uses it; at most two, which is enough to know that it is ambiguous. */
   withThreads(scope: SandboxScope, sandboxId: string, agent: string | undefined): Promise<SandboxWithThreadsRow[]> {
     return this.database.$queryRaw<SandboxWithThreadsRow[]>`
-      SELECT ${COLUMNS}, coalesce(threads.list, '[]') AS threads
-      FROM ${WITH_AGENT_NAME} LEFT JOIN LATERAL (
-        SELECT json_agg(json_build_object('id', id, 'name', name, 'status', status, 'externalUserId', external_user_id, 'createdAt', created_at, 'updatedAt', updated_at)
-          ORDER BY created_at DESC, id DESC) AS list
-        FROM sandbox.threads
-        WHERE sandbox_row_id = sandboxes.id ${scope.endUserId === undefined ? Prisma.empty : Prisma.sql`AND external_user_id = ${scope.endUserId}`}
-      ) threads ON true
+      SELECT ${COLUMNS}, threads.list AS threads
+      FROM ${WITH_AGENT_NAME} ${joinThreads(scope)}
       WHERE ${visibleTo(scope)} AND ${named(sandboxId, agent)} LIMIT 2`;
   }
 
