@@ -1,4 +1,4 @@
-import { agentsRpc, credentialsRpc, gitRpc, healthRpc, type RpcClient, sandboxesRpc, threadsRpc, vaultsRpc } from '@gatehouse/contracts';
+import { agentsRpc, credentialsRpc, filesRpc, gitRpc, healthRpc, type RpcClient, sandboxesRpc, threadsRpc, vaultsRpc } from '@gatehouse/contracts';
 import type { Database } from '@gatehouse/database';
 import { DATABASE, DatabaseModule, type Logger, openRedis } from '@gatehouse/platform';
 import { RedisBus, rpcClientToken, RpcModule } from '@gatehouse/rpc';
@@ -19,6 +19,7 @@ import { LastUsed } from './keys/last-used.js';
 import { LocalRateLimiter } from './limits/local-rate-limiter.js';
 import { RateLimiter } from './limits/rate-limiter.js';
 import { MeController } from './me/me.controller.js';
+import { FilesController, UPLOAD_SILENCE_MS } from './sandboxes/files.controller.js';
 import { GitController } from './sandboxes/git.controller.js';
 import { SandboxesController } from './sandboxes/sandboxes.controller.js';
 import { ThreadsController } from './sandboxes/threads.controller.js';
@@ -32,6 +33,8 @@ export interface GatewayContext {
 }
 
 const REDIS = Symbol('Redis');
+/** A sandbox that stands still is started before its end of a stream of bytes is there. */
+const STREAM_ARRIVAL_MS = 60_000;
 const health = { vault: healthRpc('vault'), sandbox: healthRpc('sandbox'), budget: healthRpc('budget') };
 type HealthClient = RpcClient<(typeof health)['vault']>;
 
@@ -48,12 +51,13 @@ export class GatewayModule implements OnApplicationShutdown {
       imports: [
         DatabaseModule.forRoot({ url: config.DATABASE_URL, applicationName: instance, connectionsMax: config.DATABASE_CONNECTIONS_MAX, logger }),
         RpcModule.forRoot({
-          calls: [agentsRpc, sandboxesRpc, threadsRpc, gitRpc, vaultsRpc, credentialsRpc, ...Object.values(health)],
-          useFactory: () => ({ bus: new RedisBus({ url: config.REDIS_URL, logger }), transportKey: config.GATEHOUSE_TRANSPORT_KEY, namespace: config.REDIS_NAMESPACE, logger }),
+          calls: [agentsRpc, sandboxesRpc, filesRpc, threadsRpc, gitRpc, vaultsRpc, credentialsRpc, ...Object.values(health)],
+          useFactory: () => ({ bus: new RedisBus({ url: config.REDIS_URL, logger }), transportKey: config.GATEHOUSE_TRANSPORT_KEY, namespace: config.REDIS_NAMESPACE, logger, streamArrivalMs: STREAM_ARRIVAL_MS }),
         }),
       ],
-      controllers: [HealthController, MeController, AgentsController, SandboxesController, ThreadsController, GitController, VaultsController, CredentialsController],
+      controllers: [HealthController, MeController, AgentsController, SandboxesController, FilesController, ThreadsController, GitController, VaultsController, CredentialsController],
       providers: [
+        { provide: UPLOAD_SILENCE_MS, useValue: config.UPLOAD_SILENCE_SECONDS * 1_000 },
         { provide: REDIS, useFactory: () => openRedis({ url: config.REDIS_URL, connectionName: instance, logger }) },
         { provide: HttpErrorFilter, useFactory: () => new HttpErrorFilter(logger, corsOriginsOf(config)) },
         { provide: APP_FILTER, useExisting: HttpErrorFilter },

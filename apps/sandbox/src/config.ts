@@ -18,6 +18,8 @@ const limitSpecs = {
   SANDBOXES_MAX: integer({ min: 1, max: 10_000 })({ default: 100, desc: 'sandboxes that may run on this node at once' }),
   SANDBOX_COMMANDS_MAX: integer({ min: 1, max: 900 })({ default: 512, desc: 'commands that may run on this node at once' }),
   SANDBOX_COMMANDS_TEAM_MAX: integer({ min: 1, max: 900 })({ default: 128, desc: 'of them, those of one team' }),
+  SANDBOX_TRANSFERS_MAX: integer({ min: 1, max: 250 })({ default: 64, desc: 'large files that may be on their way into and out of sandboxes of this node at once' }),
+  SANDBOX_TRANSFERS_TEAM_MAX: integer({ min: 1, max: 250 })({ default: 16, desc: 'of them, those of one team' }),
 };
 
 export const sandboxConfigSpecs = {

@@ -5,6 +5,8 @@ import { AgentsService } from './agents/agents.service.js';
 import { AgentsStore } from './agents/agents.store.js';
 import type { SandboxConfig } from './config.js';
 import { GitService } from './git/git.service.js';
+import { FilesService } from './files/files.service.js';
+import { RunningTransfers } from './files/running-transfers.js';
 import { installationOf } from './installation.js';
 import { openDriver } from './open-driver.js';
 import { SandboxNode } from './sandbox-node.js';
@@ -30,7 +32,7 @@ export class SandboxModule {
     return {
       module: SandboxModule,
       imports: [DatabaseModule.forRoot({ url: config.DATABASE_URL, applicationName: `gatehouse-sandbox-${config.NODE_ID}`, connectionsMax: config.DATABASE_CONNECTIONS_MAX, logger })],
-      controllers: [AgentsService, SandboxesService, ThreadsService, GitService, healthController('sandbox')],
+      controllers: [AgentsService, SandboxesService, FilesService, ThreadsService, GitService, healthController('sandbox')],
       providers: [
         { provide: NODE_ID, useValue: config.NODE_ID },
         { provide: INSTALLATION, useValue: installationOf(config) },
@@ -40,6 +42,7 @@ export class SandboxModule {
         { provide: AFTER, useValue: realAfter },
         { provide: SANDBOX_DRIVER, useFactory: () => openDriver(config, logger) },
         { provide: RunningCommands, useValue: new RunningCommands({ nodeMax: config.SANDBOX_COMMANDS_MAX, teamMax: config.SANDBOX_COMMANDS_TEAM_MAX }) },
+        { provide: RunningTransfers, useValue: new RunningTransfers({ nodeMax: config.SANDBOX_TRANSFERS_MAX, teamMax: config.SANDBOX_TRANSFERS_TEAM_MAX }) },
         { provide: READINESS, inject: [DATABASE], useFactory: readiness },
         ...[AgentsStore, SandboxesStore, ThreadsStore, NodeSandboxesStore, NodeBoxes, ProvisionSandbox, RemoveSandboxes, HeldSandboxes, ReconcileNode, SandboxNode],
       ],

@@ -7,6 +7,7 @@ import { corsHeaders, type CorsOrigins, preflightHeaders } from './cors.js';
 import { MALFORMED_QUERY } from './query-string.js';
 import { readJsonBody } from './request-body.js';
 import type { RoutePolicy } from './requires.decorator.js';
+import { endAfter } from './unread-body.js';
 
 declare module 'fastify' {
   interface FastifyRequest {
@@ -38,8 +39,11 @@ export class Edge {
       if (isProductPath(url) && config?.policy === undefined) throw new Error(`${String(method)} ${url} does not say which scopes it requires: give its handler @Requires(…)`);
     });
     fastify.addHook('onRequest', async (request, reply) => this.guard(request, reply));
+    fastify.addHook('onSend', async (request, reply) => endAfter(request, reply));
     fastify.removeAllContentTypeParsers();
     fastify.addContentTypeParser('*', async (request: FastifyRequest, body: FastifyRequest['raw']) => {
+      // Its handler reads it, when all else is known to be well.
+      if (takesBytes(request)) return {};
       if (request.method !== 'DELETE') return readJsonBody(request.headers, request.declaredType, body);
       // Clients send a content type, and some a body, with DELETE too; neither means anything.
       body.resume();
@@ -90,6 +94,13 @@ const callerOf = (key: ApiKeyRow, requestId: string): Caller => ({ teamId: key.t
 const requireScopes = (caller: Caller | null, { scopes }: RoutePolicy): void => {
   const lacking = scopes.filter(scope => caller === null || !hasScope(caller.scopes, scope));
   if (lacking.length > 0) throw new GatehouseError('forbidden', `Missing scope: ${lacking.join(', ')}`);
+};
+
+/** Whether the body is bytes for the handler to read, rather than JSON. */
+export const takesBytes = ({ routeOptions, query }: FastifyRequest): boolean => {
+  const parameter = routeOptions.config.policy?.bytesWith;
+  const given = parameter === undefined ? undefined : (query as Record<string, unknown>)[parameter];
+  return given !== undefined && given !== '';
 };
 
 /**

@@ -1,12 +1,15 @@
 import { type ArgumentsHost, Catch, type ExceptionFilter, HttpException } from '@nestjs/common';
 import { GatehouseError, notFound, toGatehouseError } from '@gatehouse/contracts';
 import type { FastifyReply, FastifyRequest } from 'fastify';
+import type { IncomingMessage } from 'node:http';
 import type { Socket } from 'node:net';
 import type { Logger } from '@gatehouse/platform';
 import type { CorsOrigins } from './cors.js';
 import { corsHeaders } from './cors.js';
+import { endSoon } from './end-soon.js';
 import { owedAnswer } from './owed-answer.js';
 import { requestIdOf } from './request-id.js';
+import { isUploading } from './uploaded-bytes.js';
 
 /** What the frameworks below us throw, in words of the contract. Everything not listed is a fault of ours. */
 const FRAMEWORK_ERRORS: Readonly<Record<string, () => GatehouseError>> = {
@@ -35,8 +38,21 @@ export const contractErrorOf = (thrown: unknown): GatehouseError => {
   return known?.() ?? toGatehouseError(thrown);
 };
 
-/** How long a client has to take the last answer of a connection. */
-const LINGER_MS = 2_000;
+const UNREADABLE: Readonly<Record<string, string>> = {
+  HPE_HEADER_OVERFLOW: 'Request header block exceeds 16 KiB',
+  HPE_INVALID_EOF_STATE: 'The request ended before it was complete',
+  ERR_HTTP_REQUEST_TIMEOUT: 'The request took too long to arrive',
+};
+const unreadable = ({ code = '' }: { readonly code?: string }): GatehouseError => new GatehouseError('invalid_request', UNREADABLE[code] ?? 'The request is not readable as HTTP');
+
+/** Whoever reads a body must learn that there will be no more of it, also who begins only now: he would wait for ever. */
+const tellReader = (request: IncomingMessage, error: GatehouseError): void => {
+  const tell = (): boolean => request.listenerCount('error') > 0 && request.emit('error', error);
+  if (tell()) return;
+  request.on('newListener', event => {
+    if (event === 'error') setImmediate(tell);
+  });
+};
 
 /** The only writer of error bodies. Logs what is our fault, once, with the request's id. */
 @Catch()
@@ -71,6 +87,8 @@ export class HttpErrorFilter implements ExceptionFilter {
 
   /** Answers bytes that never became a request, after the answers that earlier requests of the connection still wait for, and closes it. */
   sendUnreadable(error: { code?: string }, socket: Socket): void {
+    // An upload has a clock of its own.
+    if (error.code === 'ERR_HTTP_REQUEST_TIMEOUT' && isUploading(socket)) return;
     // Whatever follows on it is as unreadable, and needs no answer of its own.
     if (this.given.has(socket)) return;
     this.given.add(socket);
@@ -81,15 +99,17 @@ export class HttpErrorFilter implements ExceptionFilter {
   private finish(error: { code?: string }, socket: Socket): void {
     const owed = owedAnswer(socket);
     if (owed !== null && error.code !== 'ECONNRESET') {
-      owed.once('close', () => setImmediate(() => this.finish(error, socket)));
+      // Bytes of a body that is still coming have an answer already: that of their request.
+      const isOfBody = !owed.req.complete;
+      if (isOfBody) tellReader(owed.req, unreadable(error));
+      owed.once('close', () => setImmediate(() => (isOfBody ? endSoon(socket) : this.finish(error, socket))));
       return;
     }
     if (!socket.writable || error.code === 'ECONNRESET') {
       socket.destroy();
       return;
     }
-    const message = error.code === 'HPE_HEADER_OVERFLOW' ? 'Request header block exceeds 16 KiB' : error.code === 'ERR_HTTP_REQUEST_TIMEOUT' ? 'The request took too long to arrive' : 'The request is not readable as HTTP';
-    const body = JSON.stringify(new GatehouseError('invalid_request', message).toEnvelope());
+    const body = JSON.stringify(unreadable(error).toEnvelope());
     const headers = {
       'content-type': 'application/json; charset=utf-8',
       'content-length': String(Buffer.byteLength(body)),
@@ -99,9 +119,7 @@ export class HttpErrorFilter implements ExceptionFilter {
       connection: 'close',
     };
     const head = Object.entries(headers).map(([name, value]) => `${name}: ${value}\r\n`);
-    socket.end(`HTTP/1.1 400 Bad Request\r\n${head.join('')}\r\n${body}`);
-    // What still comes is read and dropped: closing at once, with bytes unread, would take the answer back.
-    socket.resume();
-    setTimeout(() => socket.destroy(), LINGER_MS).unref();
+    socket.write(`HTTP/1.1 400 Bad Request\r\n${head.join('')}\r\n${body}`);
+    endSoon(socket);
   }
 }

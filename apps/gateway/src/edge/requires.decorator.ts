@@ -8,6 +8,8 @@ export interface RoutePolicy {
   readonly scopes: readonly Scope[];
   /** Counts on the `create` policy too. */
   readonly creates: boolean;
+  /** A query parameter: where it is given, the body is bytes of any type, which the handler reads. */
+  readonly bytesWith?: string;
 }
 
 declare module 'fastify' {
@@ -21,3 +23,6 @@ export const Requires = (...scopes: Scope[]): MethodDecorator => applyDecorators
 
 /** Like {@link Requires}, for routes that bring up machines or runs. */
 export const RequiresToCreate = (...scopes: Scope[]): MethodDecorator => applyDecorators(RouteConfig({ policy: { scopes, creates: true } satisfies RoutePolicy }));
+
+/** Like {@link Requires}, for a route that takes a JSON body or, where the query has `parameter`, bytes of any type: see `UploadedBytes`. */
+export const RequiresOfUploads = (parameter: string, ...scopes: Scope[]): MethodDecorator => applyDecorators(RouteConfig({ policy: { scopes, creates: false, bytesWith: parameter } satisfies RoutePolicy }));

@@ -1,10 +1,10 @@
 import { expect, test } from '@jest/globals';
 import { expectError } from '@gatehouse/testing';
-import { RunningCommands } from './running-commands.js';
+import { BoundedWork } from './bounded-work.js';
 
 const stage = () => {
   const ends: (() => void)[] = [];
-  const commands = new RunningCommands({ nodeMax: 5, teamMax: 3 });
+  const commands = new BoundedWork({ nodeMax: 5, teamMax: 3 }, 'Too many commands are running');
   const start = (teamId: string): Promise<void> => commands.run(teamId, () => new Promise(resolve => ends.push(() => resolve())));
   return { ends, start };
 };
@@ -12,7 +12,7 @@ const stage = () => {
 test('a team has its own bound, the node another, and each end makes room', async () => {
   const { ends, start } = stage();
   const running = [start('a'), start('a'), start('a')];
-  expect(await expectError(start('a'), 'sandbox_error')).toMatchObject({ status: 503, retryAfter: 1 });
+  expect(await expectError(start('a'), 'sandbox_error')).toMatchObject({ status: 503, retryAfter: 1, message: 'Too many commands are running' });
   running.push(start('b'), start('b'));
   await expectError(start('c'), 'sandbox_error');
 
@@ -28,7 +28,7 @@ test('a team has its own bound, the node another, and each end makes room', asyn
 });
 
 test('a command that fails makes room too', async () => {
-  const commands = new RunningCommands({ nodeMax: 1, teamMax: 1 });
+  const commands = new BoundedWork({ nodeMax: 1, teamMax: 1 }, 'Too many commands are running');
   for (let time = 0; time < 3; time++) await expect(commands.run('a', () => Promise.reject(new Error('on purpose')))).rejects.toThrow('on purpose');
   expect(await commands.run('a', async () => 'done')).toBe('done');
 });

@@ -1,0 +1,149 @@
+import { once } from 'node:events';
+import type { Readable } from 'node:stream';
+import { Controller, Delete, Get, HttpCode, Inject, Post, Req, Res, StreamableFile } from '@nestjs/common';
+import {
+  BLOB_BYTES_MAX,
+  type ByteFormat,
+  type Caller as CallerType,
+  type FileContent,
+  type FileEntry,
+  FileRef,
+  filesRpc,
+  internalError,
+  ListFiles,
+  MakeDirectory,
+  ReadFile,
+  RenameFile,
+  type RpcClient,
+  STREAM_BYTES_MAX,
+  UploadFile,
+  WriteFile,
+  WriteFiles,
+  type WrittenFile,
+} from '@gatehouse/contracts';
+import { ByteStreams, InjectRpc, newStreamRef } from '@gatehouse/rpc';
+import type { FastifyReply, FastifyRequest } from 'fastify';
+import { takesBytes } from '../edge/edge.js';
+import { Caller, Input, readInput } from '../edge/input.decorator.js';
+import { Requires, RequiresOfUploads } from '../edge/requires.decorator.js';
+import { UploadedBytes } from '../edge/uploaded-bytes.js';
+
+/** Number: how long a client that uploads may send nothing. */
+export const UPLOAD_SILENCE_MS = Symbol('UploadSilenceMs');
+
+const UPLOADS: Readonly<Record<ByteFormat, { readonly bytesMax: number; readonly whenLarger: string }>> = {
+  blob: { bytesMax: BLOB_BYTES_MAX, whenLarger: 'Request body exceeds 10 MiB' },
+  stream: { bytesMax: STREAM_BYTES_MAX, whenLarger: 'Upload exceeds 1 GiB' },
+};
+const LENGTH_BYTES = 8;
+
+@Controller('v1/sandboxes/:id/files')
+export class FilesController {
+  constructor(
+    @InjectRpc(filesRpc) private readonly files: RpcClient<typeof filesRpc>,
+    private readonly streams: ByteStreams,
+    @Inject(UPLOAD_SILENCE_MS) private readonly silenceMs: number,
+  ) {}
+
+  /** Files of text as JSON, one or several; with `format` in the query one file, whose bytes are the body. */
+  @Post()
+  @HttpCode(200)
+  @RequiresOfUploads('format', 'sandboxes:exec')
+  async write(@Caller() caller: CallerType, @Req() request: FastifyRequest): Promise<WrittenFile | { files: readonly WrittenFile[] }> {
+    if (takesBytes(request)) return this.upload(caller, readInput(UploadFile, request), request);
+    if (hasFiles(request.body) || !hasFile(request.body)) return { files: await this.files.write(caller, readInput(WriteFiles, request)) };
+    const { path, content, ...ref } = readInput(WriteFile, request);
+    const [written] = await this.files.write(caller, { ...ref, files: [{ path, content }] });
+    if (written === undefined) throw internalError(new Error('A file was written and not told of'));
+    return written;
+  }
+
+  /** Text as JSON, or the bytes as they are with a `Content-Length`. What fails once they flow breaks the connection. */
+  @Get()
+  @Requires('sandboxes:exec')
+  read(@Caller() caller: CallerType, @Input(ReadFile) { format = 'text', ...file }: ReadFile, @Res({ passthrough: true }) reply: FastifyReply): Promise<FileContent | StreamableFile> {
+    return format === 'text' ? this.files.read(caller, file) : this.download(caller, { ...file, format }, reply);
+  }
+
+  @Delete()
+  @HttpCode(204)
+  @Requires('sandboxes:exec')
+  delete(@Caller() caller: CallerType, @Input(FileRef) input: FileRef): Promise<void> {
+    return this.files.delete(caller, input);
+  }
+
+  @Get('list')
+  @Requires('sandboxes:exec')
+  async list(@Caller() caller: CallerType, @Input(ListFiles) input: ListFiles, @Res({ passthrough: true }) reply: FastifyReply): Promise<readonly FileEntry[]> {
+    const { entries, truncated } = await this.files.list(caller, input);
+    if (truncated) void reply.header('x-truncated', 'true');
+    return entries;
+  }
+
+  @Get('info')
+  @Requires('sandboxes:exec')
+  info(@Caller() caller: CallerType, @Input(FileRef) input: FileRef): Promise<FileEntry> {
+    return this.files.info(caller, input);
+  }
+
+  @Get('exists')
+  @Requires('sandboxes:exec')
+  exists(@Caller() caller: CallerType, @Input(FileRef) input: FileRef): Promise<boolean> {
+    return this.files.exists(caller, input);
+  }
+
+  @Post('mkdir')
+  @HttpCode(200)
+  @Requires('sandboxes:exec')
+  mkdir(@Caller() caller: CallerType, @Input(MakeDirectory) input: MakeDirectory): Promise<boolean> {
+    return this.files.mkdir(caller, input);
+  }
+
+  @Post('rename')
+  @HttpCode(200)
+  @Requires('sandboxes:exec')
+  rename(@Caller() caller: CallerType, @Input(RenameFile) input: RenameFile): Promise<FileEntry> {
+    return this.files.rename(caller, input);
+  }
+
+  private async upload(caller: CallerType, input: UploadFile, { raw }: FastifyRequest): Promise<WrittenFile> {
+    const stream = newStreamRef();
+    const body = new UploadedBytes(raw, { ...UPLOADS[input.format], silenceMs: this.silenceMs });
+    const over = new AbortController();
+    // How the sending ends is for the call to tell: what is wrong with the body reaches the service, which leaves nothing of it behind.
+    void this.streams.send(stream, body, over.signal).catch(() => undefined);
+    try {
+      return await this.files.upload(caller, { ...input, stream });
+    } finally {
+      over.abort();
+    }
+  }
+
+  private async download(caller: CallerType, input: FileRef & { format: ByteFormat }, reply: FastifyReply): Promise<StreamableFile> {
+    const stream = newStreamRef();
+    const over = new AbortController();
+    reply.raw.once('close', () => over.abort());
+    const bytes = this.streams.receive(stream, over.signal);
+    this.files.download(caller, { ...input, stream }, { signal: over.signal }).catch((error: unknown) => bytes.destroy(error as Error));
+    return new StreamableFile(bytes, { type: 'application/octet-stream', length: await readLength(bytes) });
+  }
+}
+
+const isGiven = (body: unknown, name: string): boolean => {
+  const value: unknown = (body as Record<string, unknown> | undefined)?.[name];
+  return value !== undefined && value !== null;
+};
+const hasFiles = (body: unknown): boolean => isGiven(body, 'files');
+/** An empty path is a missing one, and then it is the path that is missing. */
+const hasFile = (body: unknown): boolean => isGiven(body, 'content') || (isGiven(body, 'path') && (body as { path: unknown }).path !== '');
+
+/** What comes before a content on its stream. The rest stays there. */
+const readLength = async (bytes: Readable): Promise<number> => {
+  for (;;) {
+    if (bytes.errored !== null) throw bytes.errored;
+    const length = bytes.read(LENGTH_BYTES) as Buffer | null;
+    if (length?.length === LENGTH_BYTES) return Number(length.readBigUInt64BE());
+    if (length !== null || bytes.readableEnded) throw internalError(new Error('A content came without its length'));
+    await Promise.race([once(bytes, 'readable'), once(bytes, 'end')]);
+  }
+};
