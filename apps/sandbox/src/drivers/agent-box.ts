@@ -6,6 +6,7 @@ import { AgentFiles } from './agent-files.js';
 import type { AgentProcess } from './agent-process.js';
 import { DriverError } from './driver-error.js';
 import type { DriverLogger } from './driver-logger.js';
+import { HeldOutput, type HeldShare } from './held-output.js';
 import type { BoxRef, BoxStats, ExecOptions, ExecResult, ExitReason, ProcessSummary, RemoteProcess, SandboxFiles, SandboxHandle, SpawnOptions } from './sandbox.driver.js';
 
 const HOME = '/home/user';
@@ -13,6 +14,8 @@ const HOME = '/home/user';
 const IDLE_TIMEOUT_MS = 1_000;
 const EXEC_TIMEOUT_MS = 60_000;
 const EXEC_CAP_BYTES = 10 * 1024 * 1024;
+/** Of all commands of this process that have not ended yet. */
+const heldOutput = new HeldOutput(512 * 1024 * 1024);
 
 /** The way to the agent of one box. */
 export interface AgentConnection {
@@ -61,7 +64,12 @@ export class AgentBox implements SandboxHandle {
     const files = new AgentFiles(this.client, options.agentTimeoutMs);
     this.files = {
       write: (path, content, options) => this.ask(() => files.write(insidePath(path), content, options)),
-      read: path => this.ask(() => files.read(insidePath(path))),
+      read: path =>
+        this.ask(async () => {
+          const found = await files.read(insidePath(path));
+          found.content.once('error', error => this.doubt(error));
+          return found;
+        }),
       stat: path => this.ask(() => files.stat(insidePath(path))),
       list: (path, options) => this.ask(() => files.list(insidePath(path), options)),
       mkdir: path => this.ask(() => files.mkdir(insidePath(path))),
@@ -126,14 +134,20 @@ export class AgentBox implements SandboxHandle {
     }, timeoutMs + this.options.agentTimeoutMs);
     signal?.addEventListener('abort', abort);
     if (signal?.aborted) abort();
+    let gaveWay = false;
+    const share = heldOutput.open(() => {
+      gaveWay = true;
+      process.detach();
+    });
     try {
-      const [stdout, stderr, exit] = await Promise.all([collect(process.stdout), collect(process.stderr), process.exit]);
+      const [stdout, stderr, exit] = await Promise.all([collect(process.stdout, share), collect(process.stderr, share), process.exit]);
       if (exit.signal === 'SIGKILL') this.oomKillsSeen = await this.host.oomKills().catch(() => this.oomKillsSeen); // the box ends: `vanished` decides
       return { stdout, stderr, exitCode: exit.code ?? 128 + constants.signals[exit.signal ?? 'SIGKILL'], signal: exit.signal, timedOut: exit.timedOut, truncated: exit.truncated };
     } catch (error) {
       signal?.throwIfAborted();
-      throw error;
+      throw gaveWay ? new DriverError('unavailable', 'The commands that run on this node have more output than it can hold', error) : error;
     } finally {
+      share.close();
       clearTimeout(silence);
       signal?.removeEventListener('abort', abort);
     }
@@ -186,9 +200,13 @@ export class AgentBox implements SandboxHandle {
     try {
       return await call();
     } catch (error) {
-      if (error instanceof DriverError && error.kind === 'timed-out') this.client.health().catch((cause: Error) => this.violated(cause));
+      this.doubt(error);
       throw error;
     }
+  }
+
+  private doubt(error: unknown): void {
+    if (error instanceof DriverError && error.kind === 'timed-out') this.client.health().catch((cause: Error) => this.violated(cause));
   }
 
   private async onHost<T>(message: string, act: () => Promise<T>): Promise<T> {
@@ -210,11 +228,15 @@ export class AgentBox implements SandboxHandle {
     void this.end('lost').catch(() => undefined); // logged there
   }
 
-  /** The agent is gone, so pid 1 is gone or about to be. */
+  /** The agent is gone, so pid 1 is gone or about to be. From now on nobody may use it, whatever it takes to find out why. */
   private async vanished(): Promise<void> {
-    if (this.ending) return;
+    this.ending ??= this.whyItVanished().then(why => this.finish(why));
+    await this.ending.catch(() => undefined); // logged there
+  }
+
+  private async whyItVanished(): Promise<ExitReason> {
     const oomKills = await this.host.oomKills().catch(() => this.oomKillsSeen); // somebody removed it
-    await this.end(oomKills > this.oomKillsSeen ? 'oom' : 'crashed').catch(() => undefined); // logged there
+    return oomKills > this.oomKillsSeen ? 'oom' : 'crashed';
   }
 
   private end(why: ExitReason): Promise<void> {
@@ -246,8 +268,11 @@ function insidePath(path: string): string {
   return posix.resolve(HOME, path);
 }
 
-async function collect(stream: Readable): Promise<Buffer> {
+async function collect(stream: Readable, share: HeldShare): Promise<Buffer> {
   const chunks: Buffer[] = [];
-  for await (const chunk of stream as AsyncIterable<Buffer>) chunks.push(chunk);
+  for await (const chunk of stream as AsyncIterable<Buffer>) {
+    chunks.push(chunk);
+    share.add(chunk.length);
+  }
   return Buffer.concat(chunks);
 }

@@ -30,6 +30,9 @@ export interface SandboxDriver {
    */
   reconcile(): Promise<ReconcileReport>;
 
+  /** From now on sandboxes may be prepared before anybody asks for them. Nothing happens where the driver does not do so. */
+  warmUp?(): void;
+
   /** Frees the disk of a sandbox that is not running. Nothing happens when there is none. */
   removeDisk(sandboxId: string): Promise<void>;
 
@@ -96,6 +99,9 @@ export type ExitReason = 'stopped' | 'oom' | 'crashed' | 'lost';
 
 export interface SandboxHandle {
   readonly ref: BoxRef;
+
+  /** False from the moment its end has begun; whoever listens is told when it is over. */
+  readonly isRunning: boolean;
 
   /** Starts a process and resolves once it runs. */
   spawn(options: SpawnOptions): Promise<RemoteProcess>;

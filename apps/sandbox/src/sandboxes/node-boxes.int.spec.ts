@@ -83,6 +83,18 @@ describe('sandboxes', () => {
       await eventually(async () => expect(await get(id)).toMatchObject({ status: 'active', error: null }));
     });
 
+    it('is started for a call that comes while its box is ending, once that is over', async () => {
+      const { id } = await create();
+      const box = await boxOf(id);
+      box.isRunning = false;
+      const waiting = exec(id);
+      await eventually(() => expect(node.driver.starts).toHaveLength(1));
+      box.end('crashed');
+      await waiting;
+      expect(node.driver.starts).toHaveLength(2);
+      expect(box.commands).toEqual([]);
+    });
+
     it('that does not start fails all who wait, and is tried again by the next', async () => {
       const id = await stopped();
       node.driver.onStart = () => Promise.reject(new DriverError('no-capacity', 'full'));

@@ -49,7 +49,11 @@ export class NodeBoxes {
   async use<T>(id: string, work: (handle: SandboxHandle) => Promise<T>): Promise<T> {
     for (;;) {
       const box = this.running.get(id);
-      if (box !== undefined) return box.use(work);
+      if (box?.handle.isRunning === true) return box.use(work);
+      if (box !== undefined) {
+        await ended(box.handle);
+        continue;
+      }
       const change = this.changes.get(id);
       if (change?.kind === 'create') throw sandboxUnavailable('The sandbox is still being created');
       if (change?.kind === 'remove') throw notFound('Sandbox');
@@ -179,3 +183,5 @@ export class NodeBoxes {
     return done;
   }
 }
+
+const ended = (handle: SandboxHandle): Promise<unknown> => new Promise(resolve => handle.onExit(resolve));

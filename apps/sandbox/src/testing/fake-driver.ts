@@ -71,6 +71,7 @@ export class FakeBox implements SandboxHandle {
   readonly commands: ExecOptions[] = [];
   private readonly listeners: ((why: ExitReason) => void)[] = [];
   private ended: ExitReason | undefined;
+  isRunning = true;
 
   constructor(
     private readonly driver: FakeDriver,
@@ -86,7 +87,7 @@ export class FakeBox implements SandboxHandle {
   }
 
   async exec(options: ExecOptions): Promise<ExecResult> {
-    if (this.ended !== undefined) throw new DriverError('unavailable', 'The sandbox went away');
+    if (!this.isRunning) throw new DriverError('unavailable', 'The sandbox went away');
     this.commands.push(options);
     return { ...DONE, ...(await this.driver.onExec(options, this)) };
   }
@@ -105,6 +106,7 @@ export class FakeBox implements SandboxHandle {
   /** Ends as if by itself. */
   end(why: ExitReason): void {
     if (this.ended !== undefined) return;
+    this.isRunning = false;
     this.ended = why;
     if (this.driver.boxes.get(this.ref.sandboxId) === this) this.driver.boxes.delete(this.ref.sandboxId);
     for (const listener of this.listeners) listener(why);
