@@ -160,7 +160,7 @@ describe('an upload', () => {
 
   test('in chunks, and with no bytes at all', async () => {
     expect(JSON.parse((await send(Buffer.concat([Buffer.from(upload('stream', { 'transfer-encoding': 'chunked' })), chunked(DATA), chunked(DATA), Buffer.from('0\r\n\r\n')]))).body)).toEqual({ path: 'a', size: 512 });
-    for (const headers of [{}, { 'content-length': 0 }, { 'content-type': 'text/plain' }]) expect(JSON.parse((await send(upload('blob', headers))).body)).toEqual({ path: 'a', size: 0 });
+    for (const headers of [{}, { 'content-length': 0 }, { 'content-type': 'text/plain' }] as Record<string, string | number>[]) expect(JSON.parse((await send(upload('blob', headers))).body)).toEqual({ path: 'a', size: 0 });
     expect(JSON.parse((await send(upload('blob', { 'transfer-encoding': 'chunked' }) + '0\r\n\r\n')).body)).toEqual({ path: 'a', size: 0 });
   });
 

@@ -1,6 +1,6 @@
 import { describe, expect, test } from '@jest/globals';
 import type { FileEntry } from '../drivers/sandbox.driver.js';
-import { cutList, entryView } from './entry-view.js';
+import { entryView } from './entry-view.js';
 
 const entry = (changes: Partial<FileEntry> = {}): FileEntry => ({ name: 'a', path: '/home/user/a', type: 'file', size: 3, mode: 0o644, uid: 1000, gid: 1000, modifiedMs: Date.UTC(2026, 2, 1, 9, 30), ...changes });
 test('an entry is told whole', () => {
@@ -13,16 +13,6 @@ test('what is not known is absent, never null', () => {
   const other = entryView({ name: 'p', path: '/p', size: 0, mode: 0o644, uid: 0, gid: 0, modifiedMs: 0 });
   expect(Object.keys(other)).toEqual(['name', 'path', 'size', 'mode', 'owner', 'group', 'modifiedTime']);
   for (const modifiedMs of [NaN, Infinity, -1, 8.64e15, 1e300]) expect(Object.keys(entryView(entry({ modifiedMs })))).not.toContain('modifiedTime');
-});
-
-test('a list is cut where its entries are longer than an answer may be', () => {
-  const long = entryView(entry({ path: `/${'\u0001'.repeat(4_000)}` }));
-  const { entries, truncated } = cutList(Array.from({ length: 1_000 }, () => long), false);
-  expect(truncated).toBe(true);
-  expect(entries.length).toBeGreaterThan(600);
-  expect(JSON.stringify(entries).length).toBeLessThan(17 * 1_048_576);
-  expect(cutList([long], false)).toEqual({ entries: [long], truncated: false });
-  expect(cutList([long], true)).toEqual({ entries: [long], truncated: true });
 });
 
 describe('permissions', () => {

@@ -1,4 +1,4 @@
-import type { FileEntry as FileEntryView, FileList } from '@gatehouse/contracts';
+import type { FileEntry as FileEntryView } from '@gatehouse/contracts';
 import type { FileEntry } from '../drivers/sandbox.driver.js';
 
 /** Accounts every sandbox has; others are told by their number. */
@@ -23,16 +23,6 @@ export const entryView = ({ name, path, type, size, mode, uid, gid, modifiedMs, 
   ...(modifiedMs >= 0 && modifiedMs <= LAST_MS ? { modifiedTime: new Date(modifiedMs).toISOString() } : {}),
   ...(symlinkTarget === undefined ? {} : { symlinkTarget }),
 });
-
-/** JSON of one list. Ten thousand entries are far less, unless somebody has made their names and links as long as can be. */
-const LIST_BYTES_MAX = 16 * 1_048_576;
-
-/** The entries that fit into one answer. */
-export const cutList = (entries: readonly FileEntryView[], truncated: boolean): FileList => {
-  let bytes = 0;
-  const tooMany = entries.findIndex(entry => (bytes += Buffer.byteLength(JSON.stringify(entry))) > LIST_BYTES_MAX);
-  return tooMany < 0 ? { entries, truncated } : { entries: entries.slice(0, tooMany), truncated: true };
-};
 
 const accountOf = (id: number): string => ACCOUNTS.get(id) ?? String(id);
 

@@ -30,7 +30,7 @@ import { driven } from '../sandboxes/driver-failure.js';
 import { HeldSandboxes } from '../sandboxes/held-sandboxes.js';
 import { HOME, sandboxPath } from '../sandboxes/sandbox-path.js';
 import { textOf, withLength } from './content.js';
-import { cutList, entryView } from './entry-view.js';
+import { entryView } from './entry-view.js';
 import { RunningTransfers } from './running-transfers.js';
 
 type Signal = Pick<RpcCall, 'signal'>;
@@ -111,7 +111,7 @@ export class FilesService implements RpcHandlers<typeof filesRpc> {
   list(caller: Caller, { path, depth = LIST_DEPTH_DEFAULT, ...ref }: ListFiles): Promise<FileList> {
     return this.in(caller, ref, async box => {
       const { entries, truncated } = await driven(box.list(sandboxPath(path), { depth: Math.max(depth, LIST_DEPTH_DEFAULT), maxEntries: LIST_ENTRIES_MAX }));
-      return cutList(entries.map(entryView), truncated);
+      return { entries: entries.map(entryView), truncated };
     });
   }
 
