@@ -15,6 +15,14 @@ export class BenchInput {
   limit?: number;
 }
 
+/** A stream that the service reads to its end. */
+export class BenchStream {
+  @Required()
+  @IsText({ max: 36 })
+  ref!: string;
+}
+
 export const benchRpc = rpcContract('budget', 'bench', {
   echo: rpc(BenchInput).returns<{ readonly content: string }>(),
+  swallow: rpc(BenchStream).returns<{ readonly bytes: number }>().within(120_000),
 });

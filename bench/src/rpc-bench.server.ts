@@ -1,9 +1,9 @@
 import 'reflect-metadata';
 import type { Caller, RpcHandlers } from '@gatehouse/contracts';
-import { RedisBus, RpcModule, RpcServer, RpcService } from '@gatehouse/rpc';
+import { ByteStreams, RedisBus, RpcModule, RpcServer, RpcService } from '@gatehouse/rpc';
 import { Module } from '@nestjs/common';
 import { NestFactory } from '@nestjs/core';
-import { type BenchInput, benchRpc } from './rpc-bench.contract.js';
+import { type BenchInput, type BenchStream, benchRpc } from './rpc-bench.contract.js';
 import { quiet } from './quiet-logger.js';
 
 /** The service process of the RPC benchmark. What it is told is secret, so it stands in the environment and not among its arguments. */
@@ -11,8 +11,16 @@ const { BENCH_REDIS_URL: url = '', BENCH_NAMESPACE: namespace = '', BENCH_TRANSP
 
 @RpcService(benchRpc)
 class BenchService implements RpcHandlers<typeof benchRpc> {
+  constructor(private readonly streams: ByteStreams) {}
+
   async echo(_caller: Caller, { content }: BenchInput): Promise<{ content: string }> {
     return { content };
+  }
+
+  async swallow(_caller: Caller, { ref }: BenchStream): Promise<{ bytes: number }> {
+    let bytes = 0;
+    for await (const piece of this.streams.receive(ref) as AsyncIterable<Buffer>) bytes += piece.length;
+    return { bytes };
   }
 }
 

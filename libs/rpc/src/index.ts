@@ -10,3 +10,6 @@ export { RpcModule, type RpcModuleDefinition, type RpcModuleOptions } from './ne
 export { RpcService } from './nest/rpc-service.decorator.js';
 export type { RpcRequest } from './server/rpc-request.js';
 export { RpcServer, type RpcServerOptions } from './server/rpc-server.js';
+export { ByteStreams, type ByteStreamsOptions } from './streams/byte-streams.js';
+export type { StreamSent } from './streams/outgoing-stream.js';
+export { isStreamRef, newStreamRef } from './streams/stream-ref.js';

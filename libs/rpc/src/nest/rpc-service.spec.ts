@@ -1,4 +1,5 @@
 import 'reflect-metadata';
+import { once } from 'node:events';
 import { type Caller, Nothing, type RpcCall, type RpcClient, type RpcContract, type RpcHandlers, healthRpc, rpc, rpcContract } from '@gatehouse/contracts';
 import { afterEach, beforeEach, describe, expect, jest, test } from '@jest/globals';
 import { type CallHandler, type CanActivate, Controller, type ExecutionContext, Injectable, Logger, Module, type NestInterceptor, Scope, UseGuards, UseInterceptors } from '@nestjs/common';
@@ -12,10 +13,13 @@ import { RpcClients } from '../client/rpc-clients.js';
 import { HeldElsewhere } from '../held-elsewhere.js';
 import type { RpcRequest } from '../server/rpc-request.js';
 import { RpcServer } from '../server/rpc-server.js';
+import { CountingSource } from '../testing/byte-sources.js';
 import { DemoText, demoCaller as caller, demosRpc } from '../testing/demos.js';
 import { DemosService, DemoState } from '../testing/demos.service.js';
 import { eventually, expectError } from '../testing/expectations.js';
 import { Stage } from '../testing/stage.js';
+import { ByteStreams } from '../streams/byte-streams.js';
+import { newStreamRef } from '../streams/stream-ref.js';
 import { InjectRpc, rpcClientToken } from './inject-rpc.decorator.js';
 import { RpcModule } from './rpc.module.js';
 import { RpcService } from './rpc-service.decorator.js';
@@ -249,6 +253,22 @@ describe('RpcModule', () => {
     await closed;
     expect(state.handled).toEqual(['said while stopping']);
     expect(moduleOptions.bus.state).toBe('down');
+  });
+
+  test('injects streams, and ends them before the bus', async () => {
+    @Injectable()
+    class Carrier {
+      constructor(readonly streams: ByteStreams) {}
+    }
+    const module = await Test.createTestingModule({ imports: [RpcModule.forRoot({ useFactory: options })], providers: [Carrier] }).compile();
+    const ref = newStreamRef();
+    const sent = expectError(stage.streams().streams.send(ref, new CountingSource()), 'internal_error', 503);
+    const stream = module.get(Carrier).streams.receive(ref);
+    await once(stream, 'readable');
+    await module.close();
+    // Told by the process that stopped: a process that merely vanished would be found missing later.
+    await sent;
+    expect(stream.errored).toMatchObject({ code: 'internal_error', status: 503 });
   });
 
   test('gives its clients to whoever needs the list of instances', async () => {

@@ -4,10 +4,11 @@ import type { MessageBus } from '../bus/message-bus.js';
 import { type RpcClientOptions } from '../client/rpc-caller.js';
 import { RpcClients } from '../client/rpc-clients.js';
 import { RpcServer, type RpcServerOptions } from '../server/rpc-server.js';
+import { ByteStreams, type ByteStreamsOptions } from '../streams/byte-streams.js';
 import { rpcClientProvider } from './inject-rpc.decorator.js';
 
 /** What a process knows only when its configuration is read. */
-export type RpcModuleOptions = RpcClientOptions & Pick<RpcServerOptions, 'drainTimeoutMs' | 'requestsMax'> & {
+export type RpcModuleOptions = RpcClientOptions & ByteStreamsOptions & Pick<RpcServerOptions, 'drainTimeoutMs' | 'requestsMax'> & {
   /** Required where the process serves. */
   readonly instance?: string;
 };
@@ -24,12 +25,13 @@ export interface RpcModuleDefinition {
 
 const RPC_OPTIONS = Symbol('RpcModuleOptions');
 
-/** RPC of one process: one bus, its clients and, where it serves, its server. Closes the bus when all else has ended. */
+/** RPC of one process: one bus, its clients, its streams and, where it serves, its server. Closes the bus when all else has ended. */
 @Global()
 @Module({})
 export class RpcModule implements OnApplicationShutdown {
   constructor(
     private readonly clients: RpcClients,
+    private readonly streams: ByteStreams,
     @Inject(RPC_OPTIONS) private readonly options: { readonly bus: MessageBus },
   ) {}
 
@@ -42,15 +44,17 @@ export class RpcModule implements OnApplicationShutdown {
       providers: [
         { provide: RPC_OPTIONS, inject, useFactory },
         { provide: RpcClients, inject: [RPC_OPTIONS], useFactory: (options: RpcModuleOptions) => new RpcClients(options) },
+        { provide: ByteStreams, inject: [RPC_OPTIONS], useFactory: (options: RpcModuleOptions) => new ByteStreams(options) },
         ...clients,
         ...server,
       ],
-      exports: [RpcClients, ...clients, ...server],
+      exports: [RpcClients, ByteStreams, ...clients, ...server],
     };
   }
 
   /** Comes after the server has drained, so handlers could still call out until their end. */
   async onApplicationShutdown(): Promise<void> {
+    await this.streams.close();
     await this.clients.close();
     await this.options.bus.close();
   }

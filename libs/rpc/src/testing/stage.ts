@@ -9,6 +9,7 @@ import type { RpcClientOptions } from '../client/rpc-caller.js';
 import type { RpcLogger } from '../logger.js';
 import { RpcModule } from '../nest/rpc.module.js';
 import { RpcServer, type RpcServerOptions } from '../server/rpc-server.js';
+import { ByteStreams, type ByteStreamsOptions } from '../streams/byte-streams.js';
 import { eventually } from './expectations.js';
 import { demosRpc } from './demos.js';
 import { DemosService, DemoState } from './demos.service.js';
@@ -43,6 +44,12 @@ export interface StagedInstance {
   readonly server: RpcServer;
   readonly app: INestMicroservice;
   /** Its connections vanish without a word, as at `kill -9`. Resolves when that is known to the bus. */
+  kill(): Promise<void>;
+}
+
+export interface StagedStreams {
+  readonly streams: ByteStreams;
+  readonly bus: MessageBus;
   kill(): Promise<void>;
 }
 
@@ -89,6 +96,14 @@ export class Stage {
 
   client(options: Partial<RpcClientOptions> = {}): RpcClient<typeof demosRpc> {
     return this.clients(options).of(demosRpc);
+  }
+
+  /** The streams of a process of its own; `kill` lets its connections vanish without a word. */
+  streams(options: Partial<ByteStreamsOptions> = {}): StagedStreams {
+    const bus = this.connect();
+    const streams = new ByteStreams({ bus, namespace: this.namespace, transportKey: this.transportKey, logger: this.logger, ...options });
+    this.closing.push(() => streams.close(), () => bus.close());
+    return { streams, bus, kill: () => bus.close() };
   }
 
   /** A process of the same installation that speaks to the bus directly. */

@@ -41,6 +41,16 @@ export class Channels {
     return `${this.namespace}:rpc-reply:${clientId}`;
   }
 
+  /** The bytes of one stream, to who receives it. */
+  streamData(ref: string): string {
+    return `${this.namespace}:rpc-stream:${ref}:data`;
+  }
+
+  /** What the receiver of a stream wants of it, to who sends it. */
+  streamCredit(ref: string): string {
+    return `${this.namespace}:rpc-stream:${ref}:credit`;
+  }
+
   /** Reads an instance from what follows {@link requestsOf}; null for a channel that is none. */
   static parseInstance(rest: string): Instance | null {
     const [name = '', bootedAt = '', publicKey = '', ...more] = rest.split(':');
