@@ -54,7 +54,7 @@ function announceReady(): void {
   const fd = Number(process.env.GATEHOUSE_READY_FD);
   if (!fd) return;
   writeSync(fd, 'r');
-  closeSync(fd);
+  if (fd > 2) closeSync(fd); // the runtime of Node does not live without its first three
 }
 
 process.umask(0o022);

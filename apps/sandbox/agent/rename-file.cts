@@ -36,7 +36,7 @@ function rename(source: string, target: string): boolean {
 }
 
 async function moveAcross(source: string, target: string): Promise<void> {
-  const from = asUser(() => finding(() => removable(source)));
+  const from = asUser(() => making(() => removable(source)));
   try {
     const stats = asUser(() => finding(() => lstatSync(at(from))));
     if (stats.isSymbolicLink()) asUser(() => making(() => moveLink(from, placeOf(target))));

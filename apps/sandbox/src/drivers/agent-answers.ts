@@ -142,7 +142,7 @@ export function parseFileRefusal(text: string): DriverError {
 
 function refusal(text: string, refusals: typeof REFUSALS): DriverError {
   const { code, message } = parseObject(text);
-  const cause = new Error(`agent: ${String(code).slice(0, 64)}: ${String(message).slice(0, 1024)}`);
+  const cause = new Error(`agent: ${JSON.stringify({ code, message }).slice(0, 1024)}`);
   const known = typeof code === 'string' && Object.hasOwn(refusals, code) ? refusals[code] : undefined;
   return known?.(cause) ?? new DriverError('failed', 'The sandbox refused', cause);
 }

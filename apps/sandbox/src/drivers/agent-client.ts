@@ -72,23 +72,23 @@ export class AgentClient {
 
   /** A question with an answer in JSON. @throws {DriverError} */
   ask<T>(call: AgentCall, parse: (body: Json) => T): Promise<T> {
-    return this.answered(call, async (response, deadline) => {
+    return this.answered(call, async (response, deadline, request) => {
       const answer = parse(parseObject(await this.text(call, response, deadline)));
-      response.destroy(); // an answer may come before all was sent
+      request.destroy(); // an answer may come before all was sent
       return answer;
     });
   }
 
-  /** What `read` makes of an answer that is not JSON, or never ends. It is for the reader to let go of it. @throws {DriverError} */
-  async answered<T>(call: AgentCall, read: (response: IncomingMessage, deadline: Deadline) => Promise<T>): Promise<T> {
+  /** What `read` makes of an answer that is not JSON, or never ends. It is for `read` to let go of it. @throws {DriverError} */
+  async answered<T>(call: AgentCall, read: (response: IncomingMessage, deadline: Deadline, request: ClientRequest) => Promise<T>): Promise<T> {
     const deadline = new Deadline(call.timeoutMs ?? this.timeoutMs);
-    let response: IncomingMessage | undefined;
+    const request = this.request(call, call.body instanceof SentContent ? { 'transfer-encoding': 'chunked' } : {});
     try {
-      response = await this.open(call, deadline);
+      const response = await this.send(request, call, deadline);
       if (response.statusCode !== 200) throw (call.refusal ?? parseRefusal)(await this.text(call, response, deadline));
-      return await read(response, deadline);
+      return await read(response, deadline, request);
     } catch (error) {
-      response?.destroy();
+      request.destroy();
       throw this.translate(error);
     } finally {
       deadline.clear();
@@ -147,23 +147,17 @@ export class AgentClient {
     }
   }
 
-  private async open(call: AgentCall, deadline: Deadline): Promise<IncomingMessage> {
-    const request = this.request(call, call.body instanceof SentContent ? { 'transfer-encoding': 'chunked' } : {});
-    try {
-      return await new Promise<IncomingMessage>((resolve, reject) => {
-        deadline.onPass(error => request.destroy(error));
-        request.on('response', resolve).on('error', reject);
-        request.on('upgrade', (_response, socket: Duplex) => {
-          socket.destroy();
-          reject(new AgentViolation('an upgrade nobody asked for'));
-        });
-        if (call.body instanceof SentContent) void call.body.into(request, deadline);
-        else request.end(call.body);
+  private send(request: ClientRequest, { body }: AgentCall, deadline: Deadline): Promise<IncomingMessage> {
+    return new Promise((resolve, reject) => {
+      deadline.onPass(error => request.destroy(error));
+      request.on('response', resolve).on('error', reject);
+      request.on('upgrade', (_response, socket: Duplex) => {
+        socket.destroy();
+        reject(new AgentViolation('an upgrade nobody asked for'));
       });
-    } catch (error) {
-      request.destroy();
-      throw this.translate(error);
-    }
+      if (body instanceof SentContent) void body.into(request, deadline);
+      else request.end(body);
+    });
   }
 
   private async text({ bytesMax = BODY_BYTES_MAX }: AgentCall, response: IncomingMessage, deadline: Deadline): Promise<string> {

@@ -8,7 +8,7 @@ const INCOMPLETE = { 'gatehouse-incomplete': '1' };
 
 /**
  * The body of a request as far as its source goes. The time runs while the agent is waited for, and not while the source is.
- * Nothing is thrown: a request that fails says so itself, and a source that fails is told by `failure`.
+ * Nothing is thrown: a request that fails says so itself, and a source that fails is told by `failure`. Whoever began it destroys the source.
  */
 export class SentContent {
   bytes = 0;
@@ -19,30 +19,34 @@ export class SentContent {
   constructor(private readonly source: Readable) {}
 
   async into(request: ClientRequest, deadline: Deadline): Promise<void> {
-    request.once('close', () => this.source.destroy()); // nobody wants the rest
+    let answered = false;
+    let wake: () => void = () => undefined;
+    request.on('drain', () => wake());
+    request.once('response', () => {
+      answered = true; // a refusal: from now on its own end is waited for
+      deadline.restart();
+      wake();
+    });
+    request.once('close', () => wake());
     deadline.clear();
     try {
       for await (const chunk of this.source as AsyncIterable<Uint8Array | string>) {
         this.bytes += Buffer.byteLength(chunk);
-        if (request.write(chunk)) continue;
+        if (request.write(chunk) || request.destroyed) continue;
         deadline.restart();
-        await drained(request);
+        await new Promise<void>(resolve => (wake = resolve));
+        if (answered) return;
         deadline.clear();
       }
       this.complete = true;
     } catch (reason) {
-      if (request.destroyed) return;
+      if (answered || request.destroyed) return;
       this.failure = { reason };
       request.addTrailers(INCOMPLETE);
     }
-    deadline.restart();
+    if (!answered) deadline.restart();
     request.end();
   }
-}
-
-function drained(request: ClientRequest): Promise<void> {
-  if (request.destroyed) return Promise.resolve();
-  return new Promise(resolve => request.once('drain', resolve).once('close', resolve));
 }
 
 /** The body of an answer that was promised to have `size` bytes. It fails when it has not, or when it stops coming while somebody waits for it. */

@@ -24,6 +24,8 @@ export class AgentFiles implements SandboxFiles {
       return await this.client.ask({ ...call, body }, answer => parseWritten(answer, body.complete ? body.bytes : null));
     } catch (error) {
       throw body.failure ? body.failure.reason : error;
+    } finally {
+      content.destroy(); // nobody wants the rest
     }
   }
 

@@ -99,3 +99,23 @@ export const REFUSED_NUMBERS: Readonly<Record<string, number>> = {
 
 /** statmount, listmount, open_tree_attr, file_getattr, one that does not exist, clone3, io_uring_setup. */
 export const UNKNOWN_NUMBERS = [457, 458, 467, 468, 600, 435, 425];
+
+/** Exchanges a directory with a link to `outside`, and back, for ever: at any moment there is one or the other (renameat2(2)). */
+export function swapWithLink(directory: string, outside: string): string {
+  return perl(`symlink("${outside}", "${directory}.aside") or die; for (;;) { syscall(316, -100, "${directory}", -100, "${directory}.aside", 2) == 0 or die $! }`);
+}
+
+/** Makes files and directories in one directory for ever, in the way of whoever removes it. */
+export function keepAdding(directory: string): string {
+  return perl(`for (my $n = 0; ; $n++) { mkdir "${directory}"; mkdir "${directory}/d$n"; open(my $f, ">", "${directory}/d$n/f") and close $f; open($f, ">", "${directory}/f$n") and close $f; }`);
+}
+
+/** Fills a directory with names of very few files. */
+export function makeEntries(directory: string, count: number): string {
+  return perl(`mkdir "${directory}"; my $of; for (my $n = 0; $n < ${count}; $n++) { if ($n % 50000 == 0) { $of = "${directory}/n$n"; open(my $f, ">", $of) or die $!; next } link($of, "${directory}/n$n") or die $! }`);
+}
+
+/** Directories in directories, farther down than any path can name. */
+export function nest(directory: string, levels: number): string {
+  return perl(`mkdir "${directory}"; chdir "${directory}"; for (1 .. ${levels}) { mkdir "deeper" or die $!; chdir "deeper" or die $! } open(my $f, ">", "bottom")`);
+}
