@@ -25,10 +25,13 @@ describe('the life of a node', () => {
     expect(run).not.toHaveBeenCalled();
   });
 
-  it('begins with a reconciliation', async () => {
-    const { run, node } = makeSandboxNode();
+  it('begins with a reconciliation, and lets the driver prepare sandboxes only after it', async () => {
+    const { driver, run, node } = makeSandboxNode();
+    const warmUp = jest.fn(() => expect(run).toHaveBeenCalledTimes(1));
+    Object.assign(driver, { warmUp });
     await node.onModuleInit();
     expect(run).toHaveBeenCalledTimes(1);
+    expect(warmUp).toHaveBeenCalledTimes(1);
     await node.onApplicationShutdown();
   });
 

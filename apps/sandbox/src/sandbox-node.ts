@@ -33,6 +33,7 @@ export class SandboxNode implements OnModuleInit, OnApplicationShutdown {
     for (const warning of warnings) this.logger.warn({ driver: this.driver.name }, warning);
     this.logger.info({ driver: this.driver.name, isolation, features: [...features] }, 'sandboxes can run');
     await this.reconciling.run();
+    this.driver.warmUp?.();
     this.every(RECONCILE_INTERVAL_MS, 'reconciliation failed', () => this.reconciling.run());
     this.every(SWEEP_INTERVAL_MS, 'looking for deleted sandboxes failed', () => this.removals.sweep());
   }

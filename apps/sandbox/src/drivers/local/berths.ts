@@ -12,7 +12,8 @@ export interface Berth {
   start: PendingStart;
 }
 
-interface NewBerth extends Berth {
+/** One whose disk is nobody's yet. */
+export interface NewBerth extends Berth {
   disk: NewDisk;
 }
 
@@ -23,7 +24,7 @@ export interface BerthParts {
   log: DriverLogger;
   /** From then on the slot is this process's. */
   claim(slot: string): void;
-  /** Removes every trace of a slot but its disk. */
+  /** Removes every trace of a slot, a disk that is nobody's among it. */
   sweep(slot: string): Promise<void>;
 }
 
@@ -76,31 +77,29 @@ export class Berths {
     return null;
   }
 
-  private make(sizeBytes: number): Promise<NewBerth> {
+  /** One that is not for a sandbox, or not yet. */
+  make(sizeBytes: number): Promise<NewBerth> {
     const slot = newSlot();
-    return this.at(slot, () => this.parts.disks.make(slot, sizeBytes), disk => this.parts.disks.discard(disk));
+    return this.at(slot, () => this.parts.disks.make(slot, sizeBytes));
   }
 
-  private async at<D extends Disk>(slot: string, getDisk: () => Promise<D>, giveBack: (disk: D) => Promise<void> = () => Promise.resolve()): Promise<Berth & { disk: D }> {
+  private async at<D extends Disk>(slot: string, getDisk: () => Promise<D>): Promise<Berth & { disk: D }> {
     const { layout, runtime, claim, sweep } = this.parts;
     claim(slot);
-    let disk: D | undefined;
     try {
       const paths = layout.box(slot);
-      disk = await getDisk();
+      const disk = await getDisk();
       await makeBoxDirectories(paths, disk.uidBase);
       return { slot, paths, disk, start: runtime.prepare({ slot, paths, image: disk.image, homeOwner: disk.uidBase + COMMAND_UID }) };
     } catch (error) {
-      if (disk) await giveBack(disk);
       await sweep(slot);
       throw error;
     }
   }
 
-  private async dismiss({ slot, start, disk }: NewBerth): Promise<void> {
+  private async dismiss({ slot, start }: NewBerth): Promise<void> {
     try {
       await start.cancel();
-      await this.parts.disks.discard(disk);
       await this.parts.sweep(slot);
     } catch (err) {
       this.parts.log.warn({ err, slot }, 'a start that was prepared in vain could not be cleared away; reconciliation will try again');

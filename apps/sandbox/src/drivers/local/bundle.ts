@@ -1,6 +1,6 @@
-import type { SandboxLimits } from '../sandbox.driver.js';
+import type { SandboxLimits, SandboxSpec } from '../sandbox.driver.js';
 import { AGENT_COMMAND } from './agent-runtime.js';
-import { cgroupVersion } from './cgroups.js';
+import { cgroupVersion, type ChangeableLimits } from './cgroups.js';
 import type { SeccompProfile } from './seccomp-profile.js';
 import type { Template } from './templates.js';
 
@@ -83,18 +83,28 @@ export function makeBundle(input: BundleInput): object {
   };
 }
 
+/** What a container keeps from its start to its end, as a name for all that have the same. */
+export function fixedAtStart({ template, limits }: Pick<SandboxSpec, 'template' | 'limits'>): string {
+  return [template, limits.diskBytes, limits.pids, tmpfsBytes(limits)].join(' '); // RLIMIT_NPROC goes by the pids
+}
+
+/** The rest of the limits, in the kernel's terms. */
+export function changeableLimits(limits: SandboxLimits): ChangeableLimits {
+  return { memoryBytes: containerMemoryBytes(limits), cpuQuotaUsec: Math.round((limits.cpuMillis * CPU_PERIOD_USEC) / 1000), cpuPeriodUsec: CPU_PERIOD_USEC };
+}
+
 /** The container's memory limit. With cgroup v2 the agent sets the user's limit one level below it. */
 export function containerMemoryBytes({ memoryBytes }: SandboxLimits): number {
   return cgroupVersion === 2 ? memoryBytes + AGENT_MEMORY_BYTES : memoryBytes;
 }
 
 function resources(limits: SandboxLimits): object {
-  const memory = containerMemoryBytes(limits);
+  const { memoryBytes, cpuQuotaUsec, cpuPeriodUsec } = changeableLimits(limits);
   return {
     devices: [{ allow: false, access: 'rwm' }],
-    memory: { limit: memory, swap: memory },
+    memory: { limit: memoryBytes, swap: memoryBytes },
     pids: { limit: limits.pids },
-    cpu: { quota: Math.round((limits.cpuMillis * CPU_PERIOD_USEC) / 1000), period: CPU_PERIOD_USEC },
+    cpu: { quota: cpuQuotaUsec, period: cpuPeriodUsec },
   };
 }
 

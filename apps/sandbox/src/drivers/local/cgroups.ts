@@ -13,9 +13,16 @@ const DESCENDANTS_MAX = 1_024;
 /** One hierarchy with everything in it (v2), or a directory per controller (v1, hybrid). */
 export const cgroupVersion = existsSync(join(ROOT, 'cgroup.controllers')) ? 2 : 1;
 
+/** Limits of a container that may be changed while it runs. */
+export interface ChangeableLimits {
+  memoryBytes: number;
+  cpuQuotaUsec: number;
+  cpuPeriodUsec: number;
+}
+
 /**
- * The cgroups of this node's sandboxes. Limits are the runtime's work; here they are read, handed over, and cleared away
- * where the runtime forgot them.
+ * The cgroups of this node's sandboxes. The runtime makes them; here they are read, given other limits, handed over, and
+ * cleared away where the runtime forgot them.
  */
 export class Cgroups {
   private readonly trees: string[];
@@ -48,6 +55,17 @@ export class Cgroups {
 
   async oomKills(slot: string): Promise<number> {
     return cgroupVersion === 2 ? field(join(ROOT, this.pathOf(slot)), 'memory.events', 'oom_kill') : field(this.v1('memory', slot), 'memory.oom_control', 'oom_kill');
+  }
+
+  /** Changes the limits of a container that runs. The period of the CPU quota stays what it was. */
+  async limit(slot: string, from: ChangeableLimits, to: ChangeableLimits): Promise<void> {
+    const change = (controller: string, file: string, value: number | string) => writeFile(join(cgroupVersion === 2 ? join(ROOT, this.pathOf(slot)) : this.v1(controller, slot), file), String(value), { flag: 'r+' });
+    if (to.cpuQuotaUsec !== from.cpuQuotaUsec) await (cgroupVersion === 2 ? change('cpu', 'cpu.max', `${to.cpuQuotaUsec} ${to.cpuPeriodUsec}`) : change('cpu', 'cpu.cfs_quota_us', to.cpuQuotaUsec));
+    if (to.memoryBytes === from.memoryBytes) return;
+    if (cgroupVersion === 2) return change('memory', 'memory.max', to.memoryBytes); // swap is at 0, whatever the memory
+    // Memory may never have a greater limit than memory and swap together.
+    const files = ['memory.limit_in_bytes', 'memory.memsw.limit_in_bytes'];
+    for (const file of to.memoryBytes < from.memoryBytes ? files : files.reverse()) await change('memory', file, to.memoryBytes);
   }
 
   /** Hands the subtree to the sandbox's root, so that the agent can give every command a cgroup of its own (v2). */

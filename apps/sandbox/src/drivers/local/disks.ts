@@ -29,6 +29,7 @@ export interface Disk {
 
 /** A new disk that is nobody's yet. */
 export interface NewDisk extends Disk {
+  name: string;
   image: string;
   sizeBytes: number;
 }
@@ -46,8 +47,8 @@ interface DiskMeta {
  */
 export class Disks {
   private readonly metas = new Map<string, DiskMeta>();
-  /** First ids of disks that are nobody's yet. */
-  private readonly reserved = new Set<number>();
+  /** First ids in use by what is nobody's yet, or nobody's any more, by the name of its disk. */
+  private readonly reserved = new Map<string, number>();
   private readonly blanks: BlankImages;
   readonly quota = existsSync('/dev/loop-control');
 
@@ -62,7 +63,7 @@ export class Disks {
   async open(): Promise<void> {
     for (const directory of [this.layout.disks, this.layout.homes]) await mkdir(directory, { recursive: true, mode: 0o711 });
     for (const name of await readdir(this.layout.disks)) {
-      if (name.includes(NEW_DISK)) await rm(join(this.layout.disks, name)); // whose it was to be nobody knows any more
+      if (name.includes(NEW_DISK) || name.endsWith('.tmp')) await rm(join(this.layout.disks, name)); // whose it was to be nobody knows any more, or it is half written
       else if (name.endsWith('.json')) this.metas.set(basename(name, '.json'), JSON.parse(await readFile(join(this.layout.disks, name), 'utf8')) as DiskMeta);
     }
   }
@@ -74,30 +75,37 @@ export class Disks {
   /** An empty disk, for `adopt` or `discard`. `name` names it until then. */
   async make(name: string, sizeBytes: number): Promise<NewDisk> {
     const uidBase = this.freeUidBase();
-    this.reserved.add(uidBase);
-    const image = join(this.layout.disks, `${name}${NEW_DISK}`);
+    this.reserved.set(name, uidBase);
+    const image = this.newImage(name);
     try {
       await this.blanks.copyTo(image, sizeBytes);
-      return { uidBase, image, home: null, sizeBytes };
+      return { name, uidBase, image, home: null, sizeBytes };
     } catch (error) {
-      this.reserved.delete(uidBase);
+      this.reserved.delete(name);
       throw error;
     }
   }
 
   /** The new disk becomes that of a sandbox that has none. A mount does not mind its new name. */
-  async adopt({ uidBase, image, sizeBytes }: NewDisk, sandboxId: string): Promise<void> {
+  async adopt({ name, uidBase, image, sizeBytes }: NewDisk, sandboxId: string): Promise<void> {
     const meta = { uidBase, sizeBytes, bootId };
     this.metas.set(sandboxId, meta);
-    this.reserved.delete(uidBase);
     await this.saveMeta(sandboxId, meta);
     await rename(image, this.image(sandboxId));
+    this.reserved.delete(name);
   }
 
-  async discard({ uidBase, image }: NewDisk): Promise<void> {
-    await this.released(image);
-    await rm(image, { force: true });
-    this.reserved.delete(uidBase);
+  /** Frees the new disk of that name, unless it was adopted. Nothing happens when there is none. */
+  async discard(name: string): Promise<void> {
+    if (!this.reserved.has(name)) return;
+    await this.released(this.newImage(name));
+    await rm(this.newImage(name), { force: true });
+    this.reserved.delete(name);
+  }
+
+  /** Keeps ids from others while processes may live that have them; until `discard`. */
+  withhold(name: string, uidBase: number): void {
+    this.reserved.set(name, uidBase);
   }
 
   /** The disk of a sandbox that is about to start, made when it has none. */
@@ -150,7 +158,7 @@ export class Disks {
   }
 
   private freeUidBase(): number {
-    const taken = new Set([...this.reserved, ...[...this.metas.values()].map(meta => meta.uidBase)]);
+    const taken = new Set([...this.reserved.values(), ...[...this.metas.values()].map(meta => meta.uidBase)]);
     for (let base = this.uidBase; base <= HOST_IDS_END; base += IDS_PER_SANDBOX) if (!taken.has(base)) return base;
     throw new DriverError('no-capacity', 'No ids are left on this node');
   }
@@ -159,6 +167,10 @@ export class Disks {
     const path = this.metaPath(sandboxId);
     await writeFile(`${path}.tmp`, JSON.stringify(meta));
     await rename(`${path}.tmp`, path);
+  }
+
+  private newImage(name: string): string {
+    return join(this.layout.disks, `${name}${NEW_DISK}`);
   }
 
   private image(sandboxId: string): string {

@@ -56,9 +56,13 @@ export interface BoxPaths {
   disk: string;
 }
 
-/** What a later driver needs to find this box again. Written before the runtime is called, and again with the pid. No secret is in it. */
+/**
+ * What a later driver needs to find this box again. Written before the runtime is called, and again with the pid once the box is
+ * all it is to be: one without a pid, or without an owner, is not adopted. No secret is in it.
+ */
 export interface BoxMeta {
-  sandboxId: string;
+  /** null while it is nobody's. Told before the box gets the disk of the sandbox. */
+  sandboxId: string | null;
   slot: string;
   generation: number;
   nodeId: string;

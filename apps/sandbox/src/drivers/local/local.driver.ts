@@ -14,6 +14,7 @@ import { Layout, NODE_ID, SANDBOX_ID } from './layout.js';
 import { NodeLock } from './node-lock.js';
 import type { LocalDriverOptions, ResolvedOptions } from './options.js';
 import { probeHost } from './probe.js';
+import { Pool } from './pool.js';
 import { OciRuntime } from './runtime.js';
 import { StartGate } from './start-gate.js';
 import { killOrphanedStarts, knownSlots, type SweepContext } from './sweep.js';
@@ -29,6 +30,7 @@ const DEFAULTS = {
   startQueueTimeoutMs: 20_000,
   startTimeoutMs: 15_000,
   agentTimeoutMs: 10_000,
+  pool: { size: 0, memoryBytes: 0 },
 };
 
 /**
@@ -41,6 +43,7 @@ export class LocalDriver implements SandboxDriver {
   private readonly creating = new Map<string, { generation: number; box: Promise<AgentBox> }>();
   private readonly gate: StartGate;
   private readonly starter: BoxStarter;
+  private readonly pool: Pool;
   private readonly sweeping: SweepContext;
   /** Before anything of ours starts: afterwards nobody could tell whose a start is. */
   private readonly orphansEnded: Promise<void>;
@@ -56,12 +59,20 @@ export class LocalDriver implements SandboxDriver {
     private readonly templates: Templates,
   ) {
     const { nodeId, startTimeoutMs, agentTimeoutMs, runtimePath } = options;
-    this.sweeping = { nodeId, layout, cgroups: new Cgroups(nodeId), runtime: new OciRuntime(runtimePath, layout.runtimeRoot, nodeId) };
+    this.sweeping = { nodeId, layout, cgroups: new Cgroups(nodeId), disks, runtime: new OciRuntime(runtimePath, layout.runtimeRoot, nodeId) };
     this.orphansEnded = killOrphanedStarts(this.sweeping);
     this.prepared = this.prepare(layout);
     for (const early of [this.orphansEnded, this.prepared]) early.catch(() => undefined); // told to whoever needs it; `probe` says what is missing
     this.gate = new StartGate(options.maxStartsInFlight, options.startQueueTimeoutMs);
-    this.starter = new BoxStarter({ ...this.sweeping, disks, templates, log, startTimeoutMs, agentTimeoutMs, prepared: this.prepared });
+    const pool = disks.quota ? options.pool : DEFAULTS.pool;
+    this.starter = new BoxStarter({ ...this.sweeping, templates, log, startTimeoutMs, agentTimeoutMs, prepared: this.prepared, prepareAhead: pool.size === 0 });
+    this.pool = new Pool({
+      options: pool,
+      gate: this.gate,
+      log,
+      start: (shape, signal) => this.starter.startIdle(shape, signal),
+      room: () => options.maxSandboxes - this.occupied,
+    });
   }
 
   /**
@@ -109,6 +120,7 @@ export class LocalDriver implements SandboxDriver {
 
     const created = this.replace(box, spec, signal).finally(() => this.creating.delete(spec.sandboxId));
     this.creating.set(spec.sandboxId, { generation: spec.generation, box: created });
+    this.pool.tend(); // one may have been taken, and there is less room for the others
     return created;
   }
 
@@ -121,7 +133,7 @@ export class LocalDriver implements SandboxDriver {
     for (const { ref } of this.boxes.values()) yield { ...ref, state: 'running' };
     for (const slot of await this.strangers()) {
       const meta = await loadMeta(this.sweeping.layout.box(slot));
-      if (meta) yield { sandboxId: meta.sandboxId, generation: meta.generation, slot, state: 'dead' };
+      if (meta?.sandboxId) yield { sandboxId: meta.sandboxId, generation: meta.generation, slot, state: 'dead' };
     }
   }
 
@@ -146,6 +158,10 @@ export class LocalDriver implements SandboxDriver {
     return report;
   }
 
+  warmUp(): void {
+    this.pool.fill();
+  }
+
   async removeDisk(sandboxId: string): Promise<void> {
     if (!SANDBOX_ID.test(sandboxId)) throw new DriverError('failed', 'Not a sandbox id');
     if (this.boxes.has(sandboxId) || this.creating.has(sandboxId)) throw new DriverError('failed', 'The sandbox is running');
@@ -156,6 +172,7 @@ export class LocalDriver implements SandboxDriver {
   async close(): Promise<void> {
     await this.prepared.catch(() => undefined); // a part was missing, which `probe` tells
     for (const { box } of this.creating.values()) await box.catch(() => undefined); // its own caller is told
+    await this.pool.close();
     for (const box of this.boxes.values()) box.release();
     this.boxes.clear();
     await this.starter.close();
@@ -184,8 +201,28 @@ export class LocalDriver implements SandboxDriver {
   }
 
   private async replace(older: AgentBox | undefined, spec: SandboxSpec, signal: AbortSignal): Promise<AgentBox> {
-    await older?.stop();
-    return this.register(await this.gate.run(() => this.starter.start(spec, signal), signal));
+    if (older) await older.stop();
+    const isNew = !this.sweeping.disks.has(spec.sandboxId);
+    const claimed = isNew ? await this.claim(spec, signal) : null;
+    const box = this.register(claimed ?? (await this.gate.run(() => this.starter.start(spec, signal), signal)));
+    if (isNew) this.pool.note(spec);
+    return box;
+  }
+
+  /** null when there is nothing to claim, or it did not work. */
+  private async claim(spec: SandboxSpec, signal: AbortSignal): Promise<AgentBox | null> {
+    const idle = await this.pool.take(spec);
+    if (!idle) return null;
+    if (signal.aborted) await this.pool.giveBack(idle);
+    signal.throwIfAborted();
+    try {
+      return await this.starter.claim(idle, spec, signal);
+    } catch (err) {
+      signal.throwIfAborted();
+      this.log.warn({ sandboxId: spec.sandboxId, err }, 'a prepared sandbox could not be used; another one is started');
+      this.mustBeCleared(spec.sandboxId);
+      return null;
+    }
   }
 
   private register(box: AgentBox): AgentBox {
@@ -193,6 +230,7 @@ export class LocalDriver implements SandboxDriver {
     box.onExit(why => {
       if (this.boxes.get(box.ref.sandboxId) === box) this.boxes.delete(box.ref.sandboxId);
       this.log.info({ ...box.ref, why }, 'sandbox ended');
+      this.pool.tend(); // there is more room now
     });
     return box;
   }

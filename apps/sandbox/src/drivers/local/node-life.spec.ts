@@ -8,6 +8,7 @@ import { text } from 'node:stream/consumers';
 import type { ExitReason, SandboxHandle, SandboxSpec } from '../sandbox.driver.js';
 import { compileDriver, DriverProcess } from '../testing/driver-process.js';
 import { expectNothingLeft, makeLocalNode, type LocalNode } from '../testing/local-node.js';
+import { cgroupVersion } from './cgroups.js';
 import { killAndWait, identify } from './host-process.js';
 import type { LocalDriver } from './local.driver.js';
 import type { ResolvedOptions } from './options.js';
@@ -16,6 +17,8 @@ import { TOOL_ENV } from './run-tool.js';
 
 const MIB = 1024 * 1024;
 const KILL_ROUNDS = 12;
+/** The first are before the nth change of a file, the others after so many turns of the event loop. */
+const CLAIM_KILLS = { atChanges: 24, atTurns: 16 };
 
 function spec(sandboxId: string, generation = 1): SandboxSpec {
   return { sandboxId, generation, template: 'host', limits: { memoryBytes: 256 * MIB, cpuMillis: 1000, pids: 160, diskBytes: 64 * MIB }, env: {} };
@@ -111,6 +114,67 @@ describe('a node of the local driver', () => {
       await clear(driver);
     }
   }, 90_000);
+
+  test('has each sandbox whole or not at all after kills at any moment of a claim', async () => {
+    const limits = { memoryBytes: 192 * MIB, cpuMillis: 500, pids: 160, diskBytes: 64 * MIB };
+    const pool = { size: 2, memoryBytes: 256 * MIB, first: { template: 'host', limits: spec('any').limits } };
+    const claims = (kill: string) => `
+      const { readdirSync, readFileSync } = await import('node:fs');
+      const changes = (await import('node:fs/promises')).default;
+      const { syncBuiltinESMExports } = await import('node:module');
+      const boxes = ${JSON.stringify(join(node.options.runDir, 'boxes'))};
+      const metaOf = slot => { try { return JSON.parse(readFileSync(boxes + '/' + slot + '/meta.json', 'utf8')); } catch { return {}; } };
+      driver.warmUp();
+      while (readdirSync(boxes).filter(slot => metaOf(slot).pid).length < 2) await new Promise(resolve => setTimeout(resolve, 5));
+      await new Promise(resolve => setImmediate(resolve));
+      const die = () => process.kill(process.pid, 'SIGKILL');
+      ${kill}
+      for (const sandboxId of ['a', 'b', 'c']) driver.create({ sandboxId, generation: 7, template: 'host', limits: ${JSON.stringify(limits)}, env: { WHO: sandboxId } }).catch(() => undefined);
+    `;
+    const beforeChange = (count: number) => `
+      let left = ${count};
+      for (const name of ['writeFile', 'rename']) {
+        const change = changes[name];
+        changes[name] = (...args) => { if (left-- === 0) die(); return change(...args); };
+      }
+      syncBuiltinESMExports();
+    `;
+    const afterTurns = (count: number) => `
+      let left = ${count};
+      const turn = () => { if (left-- === 0) die(); setImmediate(turn); };
+      turn();
+    `;
+    const kills = [...Array.from({ length: CLAIM_KILLS.atChanges }, (_, index) => beforeChange(index)), ...Array.from({ length: CLAIM_KILLS.atTurns }, (_, index) => afterTurns(index * 4))];
+    const disks = () => readdirSync(join(node.options.dataDir, 'disks')).filter(name => !name.startsWith('blank-')).sort();
+    const survivors: number[] = [];
+    for (const kill of kills) {
+      const started = await DriverProcess.start(compiled, { ...node.options, pool }, claims(kill));
+      processes.push(started.process);
+      expect(await started.said.next()).toMatchObject({ done: true });
+      await started.process.crash(); // it has ended by itself
+
+      const driver = await open();
+      await driver.reconcile();
+      let alive = 0;
+      for await (const ref of driver.list()) {
+        const box = await driver.attach(ref);
+        expect([ref.generation, ref.state, disks().includes(`${ref.sandboxId}.img`)]).toEqual([7, 'running', true]);
+        expect((await box?.exec({ command: 'echo $WHO; ls -A' }))?.stdout.toString()).toBe(`${ref.sandboxId}\nworkspace\n`);
+        const [file, own] = cgroupVersion === 2 ? ['memory.max', 64 * MIB] : ['memory/memory.limit_in_bytes', 0];
+        const [controller, name = ''] = cgroupVersion === 2 ? ['', file] : file.split('/');
+        expect(Number(readFileSync(join('/sys/fs/cgroup', controller ?? '', 'gatehouse', node.options.nodeId, ref.slot, name), 'latin1'))).toBe(limits.memoryBytes + own);
+        alive++;
+      }
+      survivors.push(alive);
+      await clear(driver);
+      const next = await open(); // one that knows nothing of what was
+      for (const sandboxId of ['a', 'b', 'c']) await next.removeDisk(sandboxId);
+      await clear(next);
+      expect(disks()).toEqual([]);
+    }
+    // Else the kills would have missed the claims.
+    expect(survivors).toEqual(expect.arrayContaining([0, 1, 2]));
+  }, 240_000);
 
   test('sweeps sandboxes whose agent is gone, and what no file mentions', async () => {
     const { process, said } = await startProcess(`

@@ -1,3 +1,5 @@
+import type { PoolOptions } from './pool.js';
+
 /** Everything the local driver is told. It reads no environment of its own. */
 export interface LocalDriverOptions {
   /** Names this node among others; letters, digits, `-`, `_` and `.`, at most 64. */
@@ -35,6 +37,8 @@ export interface LocalDriverOptions {
   startTimeoutMs?: number;
   /** How long an agent may be silent before its sandbox is given up. Default 10 s. */
   agentTimeoutMs?: number;
+  /** Sandboxes that are started before anybody asks for one, where disks have a quota. Default: none. */
+  pool?: PoolOptions;
 }
 
 export type ResolvedOptions = Required<Omit<LocalDriverOptions, 'templatesDir'>>;

@@ -51,6 +51,29 @@ describe('the start gate', () => {
     await expect(gate.run(async () => 2, never())).resolves.toBe(2);
   });
 
+  test('is quiet when nobody starts and nobody waits, and not before', async () => {
+    const gate = new StartGate(1, 5_000);
+    await gate.quiet(never());
+    const [first, second] = [held(), held()];
+    const running = [gate.run(first.work, never()), gate.run(second.work, never())];
+    let isQuiet = false;
+    const quiet = gate.quiet(never()).then(() => (isQuiet = true));
+    first.release();
+    await running[0];
+    expect([isQuiet, gate.isQuiet]).toEqual([false, false]);
+    second.release();
+    await quiet;
+    expect(gate.isQuiet).toBe(true);
+    const third = held();
+    const runsOn = gate.run(third.work, never());
+    const patience = new AbortController();
+    const waiting = gate.quiet(patience.signal);
+    patience.abort();
+    await waiting;
+    third.release();
+    await runsOn;
+  });
+
   test('passes the place on after a failure', async () => {
     const gate = new StartGate(1, 5_000);
     await expect(gate.run(() => Promise.reject(new Error('broken')), never())).rejects.toThrow('broken');

@@ -8,6 +8,7 @@ interface Waiter {
 export class StartGate {
   private running = 0;
   private readonly queue = new Set<Waiter>();
+  private readonly forQuiet = new Set<() => void>();
 
   constructor(
     private readonly max: number,
@@ -23,6 +24,24 @@ export class StartGate {
     } finally {
       this.pass();
     }
+  }
+
+  get isQuiet(): boolean {
+    return this.running === 0;
+  }
+
+  /** For work that can wait: resolves once nothing starts, or when `signal` aborts. */
+  quiet(signal: AbortSignal): Promise<void> {
+    if (this.isQuiet || signal.aborted) return Promise.resolve();
+    return new Promise(resolve => {
+      const settle = () => {
+        signal.removeEventListener('abort', settle);
+        this.forQuiet.delete(settle);
+        resolve();
+      };
+      signal.addEventListener('abort', settle);
+      this.forQuiet.add(settle);
+    });
   }
 
   private turn(signal: AbortSignal): Promise<void> {
@@ -45,7 +64,8 @@ export class StartGate {
   /** The place goes to the next in line, so `running` only falls when nobody waits. */
   private pass(): void {
     const [next] = this.queue;
-    if (next) next.enter();
-    else this.running--;
+    if (next) return next.enter();
+    this.running--;
+    if (this.isQuiet) for (const settle of this.forQuiet) settle();
   }
 }

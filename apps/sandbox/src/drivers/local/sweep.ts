@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { listSlots, removeBoxDirectory } from './box-files.js';
 import type { Cgroups } from './cgroups.js';
+import type { Disks } from './disks.js';
 import { findByEnvironment, killAndWait } from './host-process.js';
 import type { Layout } from './layout.js';
 import { runTool } from './run-tool.js';
@@ -17,6 +18,7 @@ export interface SweepContext {
   nodeId: string;
   layout: Layout;
   cgroups: Cgroups;
+  disks: Disks;
   runtime: OciRuntime;
 }
 
@@ -43,8 +45,8 @@ export async function knownSlots({ layout, cgroups }: SweepContext): Promise<Set
   return new Set([...(await listSlots(layout)), ...states, ...(await cgroups.slots())]);
 }
 
-/** Ends whatever runs in a slot and removes every trace of it but the disk. */
-export async function sweepSlot({ layout, cgroups, runtime }: SweepContext, slot: string): Promise<void> {
+/** Ends whatever runs in a slot and removes every trace of it, but not the disk of a sandbox. */
+export async function sweepSlot({ layout, cgroups, disks, runtime }: SweepContext, slot: string): Promise<void> {
   await cgroups.sweep(slot);
   const state = join(layout.runtimeRoot, slot);
   if ((await readdir(layout.runtimeRoot).catch((): string[] => [])).includes(slot)) {
@@ -52,7 +54,8 @@ export async function sweepSlot({ layout, cgroups, runtime }: SweepContext, slot
     await unmountBelow(state);
     await rm(state, { recursive: true, force: true });
   }
-  await removeBoxDirectory(layout.box(slot));
+  await disks.discard(slot);
+  await removeBoxDirectory(layout.box(slot)); // last: while it is there, the slot is swept again
 }
 
 /** runc 1.1 leaves a bind mount in its state directory when it is killed at the wrong moment. */
