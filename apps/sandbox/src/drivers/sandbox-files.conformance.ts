@@ -212,7 +212,9 @@ export function sandboxFilesConformance(name: string, subject: ConformanceSubjec
         const again = await a.files.read(`${at}/large`);
         expect((await buffer(again.content)).length).toBe(64 * MIB);
         for (let reader = 0; reader < 200; reader++) (await a.files.read(`${at}/large`)).content.destroy();
-        expect(await agentDescriptorTable()).toBeLessThanOrEqual(128);
+        const table = await agentDescriptorTable();
+        expect(table).toBeGreaterThan(0);
+        expect(table).toBeLessThanOrEqual(256);
       }, 20_000);
     });
 
@@ -353,7 +355,9 @@ export function sandboxFilesConformance(name: string, subject: ConformanceSubjec
         for await (const received of content as AsyncIterable<Buffer>) bytes += received.length;
         expect([size, bytes]).toEqual([mebibytes * MIB, mebibytes * MIB]);
         expect(process.memoryUsage().rss - before).toBeLessThan(flatMiB * MIB);
-        expect(await agentPeakBytes()).toBeLessThan(160 * MIB);
+        const peak = await agentPeakBytes();
+        expect(peak).toBeGreaterThan(16 * MIB);
+        expect(peak).toBeLessThan(160 * MIB);
       }, 60_000);
 
       test('of entries: a hundred thousand in one directory hold nobody up', async () => {
@@ -486,17 +490,18 @@ export function sandboxFilesConformance(name: string, subject: ConformanceSubjec
     }
 
     async function agentPeakBytes(): Promise<number> {
-      return 1024 * Number(/^VmHWM:\s+(\d+) kB/m.exec(await sh(`cat ${AGENT_PROC}/status`))?.[1]);
+      return 1024 * Number(/^VmHWM:\s+(\d+) kB/m.exec(await sh(AGENT_STATUS))?.[1]);
     }
 
     /** How many descriptors it had at most: the kernel makes the table larger in powers of two, and never smaller. */
     async function agentDescriptorTable(): Promise<number> {
-      return Number(/^FDSize:\s+(\d+)/m.exec(await sh(`cat ${AGENT_PROC}/status`))?.[1]);
+      return Number(/^FDSize:\s+(\d+)/m.exec(await sh(AGENT_STATUS))?.[1]);
     }
   });
 }
 
-const AGENT_PROC = '$(grep -lz "^/opt/gatehouse/node" /proc/[0-9]*/cmdline | head -1 | xargs dirname)';
+/** What the kernel tells everybody about the agent: besides pid 1 the only one that lasts and is not the command user's. */
+const AGENT_STATUS = 'for p in /proc/[0-9]*; do [ $p != /proc/1 ] && [ "$(stat -c %u $p/status 2>/dev/null)" = 0 ] && cat $p/status && break; done';
 
 async function problem(work: Promise<unknown>): Promise<string> {
   return work.then(() => 'passed', (error: { name: string; kind?: string }) => error.kind ?? String(error));
