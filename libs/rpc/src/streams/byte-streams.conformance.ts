@@ -187,12 +187,23 @@ export const byteStreamsConformance = (name: string, connect: () => MessageBus):
 
     test('a source that closes without its end has failed', async () => {
       const source = new CountingSource(10 * 1024 * 1024);
-      const failed = failure(b.streams.receive(ref));
+      const stream = b.streams.receive(ref);
       const sent = a.streams.send(ref, source);
-      sent.catch(() => undefined);
+      await firstPiece(stream);
       source.destroy();
       await expect(sent).rejects.toThrow('Premature close');
-      expect(await failed).toBeInstanceOf(GatehouseError);
+      expect(await failure(stream)).toBeInstanceOf(GatehouseError);
+    });
+
+    test('a source that fails before the receiver is there: who comes later finds nobody', async () => {
+      await eventually(() => a.bus.state === 'up');
+      const reason = new Error('planted cause');
+      const source = new CountingSource();
+      const sent = a.streams.send(ref, source);
+      source.destroy(reason);
+      await expect(sent).rejects.toBe(reason);
+      await eventually(async () => (await a.bus.receivers([credit()]))[0] === 0);
+      await expectError(drain(stage.streams({ streamArrivalMs: 300 }).streams.receive(ref)), 'internal_error', 503);
     });
 
     test('a receiver that stops is no failure; the source is destroyed', async () => {

@@ -32,7 +32,8 @@ const SWEEP_MS = 250;
  *
  * A sender reads its source only as far as the receiver has granted, so a stream is as slow as its reader, and bounded in
  * both processes and in Redis. Either end learns within a second that the other is gone. A stream carries nothing but its
- * bytes: how much they should be, and whether all is well with them, is for the call to say.
+ * bytes: how much they should be, and whether all is well with them, is for the call to say. Only the call also tells of a
+ * failure before the two ends have met, so whoever waits for a stream waits for its call beside it.
  */
 export class ByteStreams {
   private readonly bus: MessageBus;
