@@ -49,7 +49,7 @@ describe('configuration of the sandbox service', () => {
   it.each<[problem: string, changes: NodeJS.ProcessEnv]>([
     ['NODE_ID is not acceptable: must be 1 to 64 letters, digits, ".", "_" and "-", starting with a letter or digit', { NODE_ID: 'a b' }],
     ['SANDBOX_KEYS is not acceptable: Key ring: the key k1 is not base64', { SANDBOX_KEYS: 'k1:???' }],
-    ['SANDBOX_DRIVER is not acceptable: must be one of local', { SANDBOX_DRIVER: 'none' }],
+    ['SANDBOX_DRIVER is not acceptable: must be one of local, docker', { SANDBOX_DRIVER: 'none' }],
     ['SANDBOX_MEMORY_MB is greater than SANDBOX_MEMORY_MB_MAX', { SANDBOX_MEMORY_MB: '1024', SANDBOX_MEMORY_MB_MAX: '512' }],
     ['MODELS_FILE is not acceptable: names a file that cannot be read', { MODELS_FILE: '/nowhere' }],
     ['MODELS_FILE is not acceptable: the table of models is empty', { MODELS_FILE: file('empty.json', '{}') }],

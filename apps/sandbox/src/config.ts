@@ -24,19 +24,27 @@ const limitSpecs = {
   SANDBOX_TRANSFERS_TEAM_MAX: integer({ min: 1, max: 250 })({ default: 16, desc: 'of them, those of one team' }),
 };
 
-export const sandboxConfigSpecs = {
-  ...commonConfig,
-  ...databaseConfig,
+/** What decides how sandboxes run on a machine: all a driver is told, and all `gatehouse sandbox doctor` reads. */
+export const machineSpecs = {
+  NODE_ENV: commonConfig.NODE_ENV,
   ...limitSpecs,
-  NODE_ID: nodeId({ desc: 'name of this node; its sandboxes stay with it, so it must be the same after every restart' }),
-  SANDBOX_KEYS: read(parseKeyRing)({ desc: 'keys that encrypt environment values at rest, id:base64[,id:base64]; the first one is current' }),
-  SANDBOX_DRIVER: oneOf('local')({ default: 'local', desc: 'what runs sandboxes' }),
-  SANDBOX_RUNTIME: text({ default: 'runc', desc: 'OCI runtime: a name on PATH or a path' }),
+  SANDBOX_DRIVER: oneOf('local', 'docker')({ default: 'local', desc: 'what runs sandboxes: an OCI runtime on this machine, or its Docker Engine' }),
+  SANDBOX_DOCKER_HOST: textLike(/^unix:\/\/\/./, 'a unix socket, unix:///…')({ default: 'unix:///var/run/docker.sock', desc: 'socket of the Docker Engine (driver docker)' }),
+  SANDBOX_RUNTIME: text({ default: 'runc', desc: 'OCI runtime: a name on PATH or a path; with the driver docker, the name of one the engine has' }),
   SANDBOX_INIT: text({ default: '/usr/bin/tini-static', desc: 'statically linked tini, pid 1 of every sandbox' }),
-  SANDBOX_TEMPLATE: text({ default: 'host', desc: 'root file system of sandboxes; `host` shows the programs of this machine, for development' }),
+  SANDBOX_TEMPLATE: text({ default: 'host', desc: 'root file system of sandboxes: a template of this machine (`host` shows its own programs, for development), or an image of the Docker Engine' }),
   SANDBOX_DATA_DIR: text({ default: '/var/lib/gatehouse/sandboxes', desc: 'disks of sandboxes, kept over reboots' }),
   SANDBOX_RUN_DIR: text({ default: '/run/gatehouse', desc: 'sockets and state of running sandboxes, best on a tmpfs' }),
   SANDBOX_UID_BASE: integer({ min: 65_536, max: 4_000_000_000 })({ default: 1_073_741_824, desc: 'first of the host user ids given to sandboxes, 65536 to each; nodes that share a machine need ranges apart' }),
+  SANDBOX_UNLIMITED_DISKS: flag({ default: false, desc: 'true: start in production though disks have no quota, and one sandbox may fill the disk of all' }),
+};
+
+export const sandboxConfigSpecs = {
+  ...commonConfig,
+  ...databaseConfig,
+  ...machineSpecs,
+  NODE_ID: nodeId({ desc: 'name of this node; its sandboxes stay with it, so it must be the same after every restart' }),
+  SANDBOX_KEYS: read(parseKeyRing)({ desc: 'keys that encrypt environment values at rest, id:base64[,id:base64]; the first one is current' }),
   SANDBOX_STOP_ON_SHUTDOWN: flag({ default: false, desc: 'true: sandboxes end with this process instead of being taken over by the next one' }),
   MODELS_FILE: read(modelsIn)({ default: undefined, desc: 'JSON file of the models offered, in place of the built-in table' }),
 };
@@ -49,6 +57,10 @@ export const readSandboxConfig = (environment: NodeJS.ProcessEnv) => {
   return config;
 };
 export type SandboxConfig = ReturnType<typeof readSandboxConfig>;
+
+/** @throws ConfigError as above, for what concerns the machine alone. */
+export const readMachineConfig = (environment: NodeJS.ProcessEnv) => readConfig(environment, machineSpecs);
+export type MachineConfig = ReturnType<typeof readMachineConfig>;
 
 export const modelsOf = ({ MODELS_FILE }: SandboxConfig): Readonly<Record<string, ModelOffer>> => MODELS_FILE ?? DEFAULT_MODELS;
 

@@ -1,6 +1,7 @@
 import { join } from 'node:path';
-import type { Logger } from '@gatehouse/platform';
-import type { SandboxConfig } from './config.js';
+import type { MachineConfig } from './config.js';
+import { DockerDriver } from './drivers/docker/docker.driver.js';
+import type { DriverLogger } from './drivers/driver-logger.js';
 import { LocalDriver } from './drivers/local/local.driver.js';
 import type { SandboxDriver } from './drivers/sandbox.driver.js';
 import { sizesOf } from './installation.js';
@@ -11,9 +12,16 @@ const MIB = 1_048_576;
 /** The compiled agent stands beside the compiled service. */
 const AGENT_DIR = join(import.meta.dirname, 'agent');
 
+export interface DriverConfig extends MachineConfig {
+  NODE_ID: string;
+  /** Default: `templates` in SANDBOX_DATA_DIR. */
+  templatesDir?: string;
+}
+
 /** The driver that SANDBOX_DRIVER names. */
-export const openDriver = (config: SandboxConfig, logger: Logger): Promise<SandboxDriver> => {
-  const drivers: Record<SandboxConfig['SANDBOX_DRIVER'], () => Promise<SandboxDriver>> = {
+export const openDriver = (config: DriverConfig, logger: DriverLogger): Promise<SandboxDriver> => {
+  const production = config.NODE_ENV === 'production';
+  const drivers: Record<MachineConfig['SANDBOX_DRIVER'], () => Promise<SandboxDriver>> = {
     local: () =>
       LocalDriver.open(
         {
@@ -31,7 +39,26 @@ export const openDriver = (config: SandboxConfig, logger: Logger): Promise<Sandb
             first: { template: config.SANDBOX_TEMPLATE, limits: defaultLimits(sizesOf(config)) },
           },
           template: config.SANDBOX_TEMPLATE,
-          production: config.NODE_ENV === 'production',
+          ...(config.templatesDir !== undefined && { templatesDir: config.templatesDir }),
+          allowHostTemplate: !production,
+          requireQuota: production && !config.SANDBOX_UNLIMITED_DISKS,
+        },
+        logger,
+      ),
+    docker: () =>
+      DockerDriver.open(
+        {
+          nodeId: config.NODE_ID,
+          socketPath: config.SANDBOX_DOCKER_HOST.slice('unix://'.length),
+          dataDir: config.SANDBOX_DATA_DIR,
+          runDir: config.SANDBOX_RUN_DIR,
+          runtime: config.SANDBOX_RUNTIME,
+          initPath: config.SANDBOX_INIT,
+          agentDir: AGENT_DIR,
+          image: config.SANDBOX_TEMPLATE,
+          maxSandboxes: config.SANDBOXES_MAX,
+          requireQuota: production && !config.SANDBOX_UNLIMITED_DISKS,
+          requireUserNamespace: production,
         },
         logger,
       ),

@@ -29,6 +29,8 @@ const CANARY_VALUE = 'the-service-knows-this-and-no-sandbox-may';
 /** The driver under test, on a node of its own. */
 export interface ConformanceSubject {
   open(): Promise<SandboxDriver>;
+  /** Asked for after `open`. Default `host`. */
+  template?(): string;
   /** Directories of the service that no sandbox may see. */
   directories: string[];
   /** Asserts that nothing is left once every sandbox was destroyed, and frees the node. */
@@ -48,7 +50,7 @@ export function sandboxDriverConformance(name: string, subject: ConformanceSubje
     let made = 0;
 
     const start = (limits: Partial<SandboxLimits> = {}, sandboxId = `box-${++made}`, generation = 1) =>
-      driver.create({ sandboxId, generation, template: 'host', limits: { ...LIMITS, ...limits }, env: { FROM_AGENT: 'yes' } });
+      driver.create({ sandboxId, generation, template: subject.template?.() ?? 'host', limits: { ...LIMITS, ...limits }, env: { FROM_AGENT: 'yes' } });
 
     /** A sandbox of its own for a test that may ruin it. */
     const withBox = async (test: (box: SandboxHandle) => Promise<void>, limits?: Partial<SandboxLimits>) => {
@@ -531,7 +533,7 @@ export function sandboxDriverConformance(name: string, subject: ConformanceSubje
 
       test('a start whose caller left leaves nothing', async () => {
         const caller = new AbortController();
-        const starting = driver.create({ sandboxId: 'left', generation: 1, template: 'host', limits: LIMITS, env: {} }, caller.signal);
+        const starting = driver.create({ sandboxId: 'left', generation: 1, template: subject.template?.() ?? 'host', limits: LIMITS, env: {} }, caller.signal);
         caller.abort(new Error('the caller left'));
         await expect(starting).rejects.toThrow('the caller left');
         await driver.removeDisk('left');

@@ -7,11 +7,15 @@ import type { Template } from './templates.js';
 const MIB = 1024 * 1024;
 /** Left to the agent and pid 1 where a limit would otherwise be used up by commands. */
 const AGENT_MEMORY_BYTES = 64 * MIB;
-const AGENT_PIDS = 64;
+export const AGENT_PIDS = 64;
 const IDS = 65_536;
 const TMPFS_BYTES_MAX = 64 * MIB;
-const CPU_PERIOD_USEC = 100_000;
-const CAPABILITIES = ['CAP_SETUID', 'CAP_SETGID', 'CAP_KILL'];
+export const CPU_PERIOD_USEC = 100_000;
+export const CAPABILITIES = ['CAP_SETUID', 'CAP_SETGID', 'CAP_KILL'];
+export const NOFILE = 4_096;
+/** An environment of 3 MB fits. */
+export const STACK_BYTES = 32 * MIB;
+export const AGENT_ENV = ['PATH=/usr/local/bin:/usr/bin:/bin', 'LANG=C.UTF-8', 'GATEHOUSE_AGENT_SOCKET=/run/gatehouse/agent.sock', 'GATEHOUSE_COMMAND_UID=1000'];
 
 export const LIMITS_MIN: SandboxLimits = { memoryBytes: 96 * MIB, cpuMillis: 10, pids: 2 * AGENT_PIDS, diskBytes: 16 * MIB };
 
@@ -52,18 +56,12 @@ export function makeBundle(input: BundleInput): object {
       noNewPrivileges: true,
       oomScoreAdj: 500,
       args: AGENT_COMMAND,
-      env: [
-        'PATH=/usr/local/bin:/usr/bin:/bin',
-        'LANG=C.UTF-8',
-        'GATEHOUSE_AGENT_SOCKET=/run/gatehouse/agent.sock',
-        'GATEHOUSE_COMMAND_UID=1000',
-        ...(input.readyFd === null ? [] : [`GATEHOUSE_READY_FD=${input.readyFd}`]),
-      ],
+      env: [...AGENT_ENV, ...(input.readyFd === null ? [] : [`GATEHOUSE_READY_FD=${input.readyFd}`])],
       capabilities: { bounding: CAPABILITIES, effective: CAPABILITIES, permitted: CAPABILITIES, inheritable: [], ambient: [] },
       rlimits: [
-        rlimit('NOFILE', 4096),
+        rlimit('NOFILE', NOFILE),
         rlimit('CORE', 0),
-        rlimit('STACK', 32 * MIB), // an environment of 3 MB fits
+        rlimit('STACK', STACK_BYTES),
         rlimit('NPROC', limits.pids - AGENT_PIDS), // counts the command user only, so the agent can always fork
       ],
     },
@@ -128,7 +126,7 @@ function mounts(input: BundleInput): Mount[] {
 }
 
 /** Pages of a tmpfs count as memory: full ones must leave the agent its share. */
-function tmpfsBytes({ memoryBytes }: SandboxLimits): number {
+export function tmpfsBytes({ memoryBytes }: SandboxLimits): number {
   return Math.min(TMPFS_BYTES_MAX, Math.floor((memoryBytes - AGENT_MEMORY_BYTES) / 2));
 }
 
@@ -140,8 +138,8 @@ function rlimit(name: string, value: number): object {
   return { type: `RLIMIT_${name}`, hard: value, soft: value };
 }
 
-const MASKED_PATHS = [
+export const MASKED_PATHS = [
   '/proc/acpi', '/proc/asound', '/proc/kcore', '/proc/keys', '/proc/latency_stats', '/proc/timer_list', '/proc/timer_stats', '/proc/sched_debug',
   '/proc/scsi', '/proc/interrupts', '/sys/firmware', '/sys/devices/virtual/powercap',
 ];
-const READONLY_PATHS = ['/proc/bus', '/proc/fs', '/proc/irq', '/proc/sys', '/proc/sysrq-trigger'];
+export const READONLY_PATHS = ['/proc/bus', '/proc/fs', '/proc/irq', '/proc/sys', '/proc/sysrq-trigger'];

@@ -24,7 +24,8 @@ const DEFAULTS = {
   nodePath: process.execPath,
   uidBase: 1_073_741_824,
   template: HOST_TEMPLATE,
-  production: false,
+  allowHostTemplate: true,
+  requireQuota: false,
   maxSandboxes: 100,
   maxStartsInFlight: 2 * availableParallelism(),
   startQueueTimeoutMs: 20_000,
@@ -91,7 +92,7 @@ export class LocalDriver implements SandboxDriver {
       for (const directory of [layout.boxes, layout.runtimeRoot, layout.templates, layout.agentVersions]) await mkdir(directory, { recursive: true, mode: 0o711 });
       const disks = new Disks(layout, options.uidBase);
       await disks.open();
-      const templates = new Templates(layout.templates, given.templatesDir ?? layout.installedTemplates, !options.production);
+      const templates = new Templates(layout.templates, given.templatesDir ?? layout.installedTemplates, options.allowHostTemplate);
       return new LocalDriver(options, log, layout, lock, disks, templates);
     } catch (error) {
       await lock.release();

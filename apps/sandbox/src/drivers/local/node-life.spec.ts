@@ -391,11 +391,11 @@ describe('a node of the local driver', () => {
     test.each([
       [true, [expect.stringContaining('modprobe loop')]],
       [false, []],
-    ])('a node whose disks have no quota is refused only where one is required: %s', async (production, problems) => {
+    ])('a node whose disks have no quota is refused only where one is required: %s', async (requireQuota, problems) => {
       await (await open()).close(); // makes the directories
       const trial = async () => ({ exec: async () => ({ exitCode: 42 }), destroy: async () => undefined }) as unknown as SandboxHandle;
-      const report = await probeHost({ ...node.options, nodePath: process.execPath, template: 'host', production } as ResolvedOptions, false, { problems: async () => [] }, trial);
-      expect(report).toMatchObject({ ok: !production, problems });
+      const report = await probeHost({ ...node.options, nodePath: process.execPath, template: 'host', requireQuota } as ResolvedOptions, false, { problems: async () => [] }, trial);
+      expect(report).toMatchObject({ ok: !requireQuota, problems });
     });
 
     test('a runtime that does nothing is not ok', async () => {

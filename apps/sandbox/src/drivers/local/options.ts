@@ -22,11 +22,13 @@ export interface LocalDriverOptions {
   template?: string;
   /** Where other templates were installed. Default: `templates` in `dataDir`. */
   templatesDir?: string;
+  /** Whether there is the template `host`, which shows the programs of the machine. Default true, for machines of developers. */
+  allowHostTemplate?: boolean;
   /**
-   * Let `probe` fail on what is good enough for a developer's machine only: disks without a quota (one sandbox could fill the disk
-   * of the whole node; quotas need loop devices), and the template `host`. Default false.
+   * Let `probe` fail where disks have no quota: one sandbox could then fill the disk of the whole node. Quotas need loop
+   * devices. Default false, for machines of developers.
    */
-  production?: boolean;
+  requireQuota?: boolean;
   /** Default 100. */
   maxSandboxes?: number;
   /** Default: two per core. */

@@ -1,12 +1,12 @@
-import { constants } from 'node:fs';
 import { access, readFile, stat } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { DriverError } from '../driver-error.js';
 import type { Feature, ProbeReport, SandboxHandle, SandboxSpec } from '../sandbox.driver.js';
+import type { AgentRuntimeParts } from './agent-runtime.js';
 import { LIMITS_MIN } from './bundle.js';
 import { cgroupVersion } from './cgroups.js';
+import { findProgram } from './find-program.js';
 import type { ResolvedOptions } from './options.js';
-import { TOOL_ENV } from './run-tool.js';
 import { CURRENT_RUNC, lacksFixes, runtimeVersion } from './runtime-version.js';
 import { HOST_TEMPLATE, type Templates } from './templates.js';
 
@@ -20,15 +20,15 @@ const CONTROLLERS: Readonly<Record<string, Feature>> = { memory: 'memory', pids:
  */
 export async function probeHost(options: ResolvedOptions, quota: boolean, templates: Pick<Templates, 'problems'>, create: (spec: SandboxSpec) => Promise<SandboxHandle>): Promise<ProbeReport> {
   const features = new Set<Feature>([...(await controllerFeatures()), 'two-uids', ...(quota ? (['disk-quota'] as const) : []), ...(cgroupVersion === 2 ? (['per-process-kill'] as const) : [])]);
-  const problems = (await Promise.all([privileges(), parts(options), tools(), kernel(), passable(options.runDir), templates.problems(options.template)])).flat();
+  const problems = (await Promise.all([privileges(), missingParts(options), runtimePart(options), tools(), kernel(), passable(options.runDir), templates.problems(options.template)])).flat();
   if (options.template !== HOST_TEMPLATE) problems.push(...(await passable(options.dataDir)));
   for (const feature of ['memory', 'pids', 'cpu'] as const) {
     if (!features.has(feature)) problems.push(`No cgroup controller for ${feature}: boot with it enabled, or give the container of this service a writable cgroup tree.`);
   }
-  if (options.production && !quota) {
+  if (options.requireQuota && !quota) {
     problems.push('Disks have no quota, because there is no /dev/loop-control: modprobe loop, and give the container of this service /dev/loop-control and its loop devices.');
   }
-  if (problems.length === 0) problems.push(...(await trial(options.template, create)));
+  if (problems.length === 0) problems.push(...(await trialSandbox(options.template, create)));
   return { ok: problems.length === 0, isolation: basename(options.runtimePath) === 'runsc' ? 'gvisor' : 'namespace', features, problems, warnings: await oldRuntime(options.runtimePath) };
 }
 
@@ -37,14 +37,18 @@ function privileges(): string[] {
   return process.getuid?.() === 0 ? [] : ['The local driver needs root: run the sandbox service as root, or in a container that does.'];
 }
 
-async function parts({ runtimePath, initPath, nodePath, agentDir }: ResolvedOptions): Promise<string[]> {
+async function runtimePart({ runtimePath }: ResolvedOptions): Promise<string[]> {
+  return (await findProgram(runtimePath)) ? [] : [`No container runtime ${runtimePath}: apt-get install runc`];
+}
+
+/** Of what every sandbox runs first, whoever starts it. */
+export async function missingParts({ initPath, nodePath, agentDir }: AgentRuntimeParts): Promise<string[]> {
   const checks = [
-    [runtimePath, 'container runtime', 'apt-get install runc'],
-    [initPath, 'pid 1', 'apt-get install tini'],
-    [nodePath, 'node', 'set nodePath to an installed one'],
-    [join(agentDir, 'agent.cjs'), 'compiled agent', 'npm run build'],
+    [await findProgram(initPath), `pid 1 at ${initPath}`, 'apt-get install tini'],
+    [await findProgram(nodePath), `node at ${nodePath}`, 'set nodePath to an installed one'],
+    [await exists(join(agentDir, 'agent.cjs')), `compiled agent at ${agentDir}`, 'npm run build'],
   ] as const;
-  const missing = await Promise.all(checks.map(async ([path, what, mend]) => ((await exists(path)) ? [] : [`No ${what} at ${path}: ${mend}`])));
+  const missing = checks.map(([found, what, mend]) => (found ? [] : [`No ${what}: ${mend}`]));
   return missing.flat();
 }
 
@@ -55,13 +59,7 @@ async function oldRuntime(path: string): Promise<string[]> {
 }
 
 async function tools(): Promise<string[]> {
-  const directories = TOOL_ENV.PATH.split(':');
-  const missing = await Promise.all(
-    Object.entries(TOOLS).map(async ([tool, debianPackage]) => {
-      const found = await Promise.all(directories.map(directory => exists(join(directory, tool), constants.X_OK)));
-      return found.includes(true) ? [] : [`No ${tool} on this machine: apt-get install ${debianPackage}`];
-    }),
-  );
+  const missing = await Promise.all(Object.entries(TOOLS).map(async ([tool, debianPackage]) => ((await findProgram(tool)) ? [] : [`No ${tool} on this machine: apt-get install ${debianPackage}`])));
   return missing.flat();
 }
 
@@ -72,7 +70,7 @@ async function kernel(): Promise<string[]> {
 }
 
 /** The sandbox's root is nobody special on the host, yet has to reach its root directory. */
-async function passable(runDir: string): Promise<string[]> {
+export async function passable(runDir: string): Promise<string[]> {
   const problems: string[] = [];
   for (let directory = runDir; ; directory = dirname(directory)) {
     if (((await stat(directory)).mode & 0o001) === 0) problems.push(`Sandboxes cannot pass ${directory}: chmod o+x ${directory}`);
@@ -89,7 +87,8 @@ async function controllerFeatures(): Promise<Feature[]> {
   return found.filter(feature => feature !== undefined);
 }
 
-async function trial(template: string, create: (spec: SandboxSpec) => Promise<SandboxHandle>): Promise<string[]> {
+/** Runs a sandbox for a moment. @returns why it is no good; empty when it is */
+export async function trialSandbox(template: string, create: (spec: SandboxSpec) => Promise<SandboxHandle>): Promise<string[]> {
   const limits = { ...LIMITS_MIN, memoryBytes: 256 * MIB, cpuMillis: 1000 };
   try {
     const box = await create({ sandboxId: 'probe', generation: 0, template, limits, env: {} });
@@ -105,6 +104,6 @@ async function trial(template: string, create: (spec: SandboxSpec) => Promise<Sa
   }
 }
 
-function exists(path: string, mode = constants.F_OK): Promise<boolean> {
-  return access(path, mode).then(() => true, () => false);
+function exists(path: string): Promise<boolean> {
+  return access(path).then(() => true, () => false);
 }

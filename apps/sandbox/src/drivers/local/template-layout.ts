@@ -25,16 +25,20 @@ export async function furnishRoot(root: string, shell: string): Promise<void> {
   for (const point of MOUNT_POINTS) await makeDirectories(root, point);
   const etc = join(root, 'etc');
   const [passwd, group] = await Promise.all([linesOf(join(etc, 'passwd')), linesOf(join(etc, 'group'))]);
-  const files = {
-    ...FILES,
-    passwd: entries(passwd, USERS.user, [`root:x:0:0:root:/root:/usr/sbin/nologin`, `user:x:${USERS.user}:${USERS.user}:user:/home/user:${shell}`, `nobody:x:${USERS.nobody}:${USERS.nogroup}:nobody:/nonexistent:/usr/sbin/nologin`]),
-    group: entries(group, USERS.user, ['root:x:0:', `user:x:${USERS.user}:`, `nogroup:x:${USERS.nogroup}:`]),
-  };
-  for (const [name, text] of Object.entries(files)) {
+  for (const [name, text] of Object.entries(etcFiles(shell, passwd, group))) {
     const path = join(etc, name);
     await rm(path, { recursive: true, force: true }); // a link, often
     await writeFile(path, text, { mode: 0o644, flag: 'wx' });
   }
+}
+
+/** The files of /etc that are ours, by name. Of the users and groups given, those stay whose name and id are not needed. */
+export function etcFiles(shell: string, passwd: string[] = [], group: string[] = []): Record<string, string> {
+  return {
+    ...FILES,
+    passwd: entries(passwd, USERS.user, [`root:x:0:0:root:/root:/usr/sbin/nologin`, `user:x:${USERS.user}:${USERS.user}:user:/home/user:${shell}`, `nobody:x:${USERS.nobody}:${USERS.nogroup}:nobody:/nonexistent:/usr/sbin/nologin`]),
+    group: entries(group, USERS.user, ['root:x:0:', `user:x:${USERS.user}:`, `nogroup:x:${USERS.nogroup}:`]),
+  };
 }
 
 /** What keeps a directory tree from being the root of a sandbox; empty when nothing does. */

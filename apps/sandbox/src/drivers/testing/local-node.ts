@@ -51,19 +51,19 @@ export function expectNothingLeft(node: LocalNode): void {
 }
 
 /** `SANDBOX_RUNTIME` and `SANDBOX_INIT`, else what the repository's own tool finds or unpacks. */
-function findRuntime(): { runtime: string; init: string } {
+export function findRuntime(): { runtime: string; init: string } {
   const { SANDBOX_RUNTIME: runtime, SANDBOX_INIT: init } = process.env;
   if (runtime && init) return { runtime, init };
   const tool = join(REPOSITORY, 'tools/sandbox-runtime.mjs');
   return JSON.parse(execFileSync(process.execPath, [tool, join(REPOSITORY, '.gatehouse/runtime')], { encoding: 'utf8' })) as { runtime: string; init: string };
 }
 
-function compiledAgent(): string {
+export function compiledAgent(): string {
   if (!existsSync(join(AGENT_DIR, 'agent.cjs'))) throw new Error('The agent is not compiled: node node_modules/typescript/bin/tsc -b apps/sandbox/agent');
   return AGENT_DIR;
 }
 
-function memoryLog(): DriverLogger & { lines: string[] } {
+export function memoryLog(): DriverLogger & { lines: string[] } {
   const lines: string[] = [];
   const write = (level: string) => (fields: object, message: string) => void lines.push(`${level} ${message} ${JSON.stringify(fields, errorsAsText)}`);
   return { lines, info: write('info'), warn: write('warn'), error: write('error') };

@@ -1,0 +1,216 @@
+import { createHash, randomUUID } from 'node:crypto';
+import { mkdir, realpath, rename, rm, stat, writeFile } from 'node:fs/promises';
+import { availableParallelism } from 'node:os';
+import { join } from 'node:path';
+import type { AgentBox } from '../agent-box.js';
+import { DriverError } from '../driver-error.js';
+import type { DriverLogger } from '../driver-logger.js';
+import { prepareAgentRuntime } from '../local/agent-runtime.js';
+import { LIMITS_MIN } from '../local/bundle.js';
+import { Layout, NODE_ID, SANDBOX_ID } from '../local/layout.js';
+import { NodeLock } from '../local/node-lock.js';
+import { StartGate } from '../local/start-gate.js';
+import { etcFiles } from '../local/template-layout.js';
+import type { BoxRef, ProbeReport, ReconcileReport, SandboxDriver, SandboxHandle, SandboxSpec } from '../sandbox.driver.js';
+import { ContainerEvents } from './container-events.js';
+import { ContainerStarter, type NodeParts } from './container-starter.js';
+import { EngineApi } from './engine-api.js';
+import { Homes } from './homes.js';
+import type { DockerDriverOptions, ResolvedOptions } from './options.js';
+import { probeEngine, uidBaseOf } from './probe.js';
+
+const DEFAULTS = {
+  nodePath: process.execPath,
+  requireQuota: false,
+  requireUserNamespace: false,
+  maxSandboxes: 100,
+  maxStartsInFlight: 2 * availableParallelism(),
+  startQueueTimeoutMs: 20_000,
+  startTimeoutMs: 30_000,
+  agentTimeoutMs: 10_000,
+};
+
+/**
+ * Sandboxes as containers of the Docker Engine of this machine, with the same agent inside as the local driver's. Which they are,
+ * labels of the engine say; so they outlive this process, and the next driver of the node adopts them.
+ */
+export class DockerDriver implements SandboxDriver {
+  readonly name = 'docker';
+  private readonly boxes = new Map<string, AgentBox>();
+  private readonly creating = new Map<string, { generation: number; box: Promise<AgentBox> }>();
+  private readonly gate: StartGate;
+  private readonly starter: ContainerStarter;
+  private readonly events: ContainerEvents;
+  private readonly homes: Homes;
+  private readonly prepared: Promise<NodeParts>;
+
+  private constructor(
+    private readonly options: ResolvedOptions,
+    private readonly log: DriverLogger,
+    private readonly layout: Layout,
+    private readonly lock: NodeLock,
+    private readonly engine: EngineApi,
+  ) {
+    const { nodeId, runtime, startTimeoutMs, agentTimeoutMs } = options;
+    this.events = new ContainerEvents(engine, [`gatehouse.node=${nodeId}`], log);
+    this.homes = new Homes(layout.homes);
+    this.prepared = this.prepare();
+    this.prepared.catch(() => undefined); // told to whoever needs it; `probe` says what is missing
+    this.gate = new StartGate(options.maxStartsInFlight, options.startQueueTimeoutMs);
+    this.starter = new ContainerStarter({ nodeId, runtime, engine, events: this.events, layout, homes: this.homes, log, startTimeoutMs, agentTimeoutMs, prepared: this.prepared });
+  }
+
+  /**
+   * Takes the node. Call `reconcile` and `probe` before the first `create`.
+   * @throws {DriverError} `unavailable` when another process holds the node, `failed` when its directories cannot be used
+   */
+  static async open(given: DockerDriverOptions, log: DriverLogger): Promise<DockerDriver> {
+    const options = { ...DEFAULTS, ...given };
+    if (!NODE_ID.test(options.nodeId)) throw new DriverError('failed', 'The node id must be 1 to 64 letters, digits, "-", "_" or "."');
+    const lock = await NodeLock.acquire(options.nodeId).catch(error => {
+      throw new DriverError('unavailable', `Another process drives node "${options.nodeId}"`, error);
+    });
+    try {
+      for (const directory of [options.runDir, options.dataDir]) await mkdir(directory, { recursive: true, mode: 0o711 });
+      const layout = new Layout(await realpath(options.runDir), await realpath(options.dataDir));
+      for (const directory of [layout.boxes, layout.homes, layout.agentVersions]) await mkdir(directory, { recursive: true, mode: 0o711 });
+      return new DockerDriver(options, log, layout, lock, new EngineApi(options.socketPath));
+    } catch (error) {
+      await lock.release();
+      throw new DriverError('failed', 'The directories of the sandbox driver cannot be used', error);
+    }
+  }
+
+  async probe(): Promise<ProbeReport> {
+    return probeEngine(this.options, this.engine, spec => this.create(spec));
+  }
+
+  async create(spec: SandboxSpec, signal: AbortSignal = new AbortController().signal): Promise<SandboxHandle> {
+    checkSpec(spec);
+    signal.throwIfAborted();
+    const pending = this.creating.get(spec.sandboxId);
+    if (pending?.generation === spec.generation) return pending.box;
+    if (pending) {
+      await pending.box.catch(() => undefined); // its own caller is told
+      return this.create(spec, signal);
+    }
+    const box = this.boxes.get(spec.sandboxId);
+    if (box?.ref.generation === spec.generation) return box;
+    if (box && box.ref.generation > spec.generation) throw new DriverError('failed', 'A newer generation of the sandbox is running');
+    if (!box && new Set([...this.boxes.keys(), ...this.creating.keys()]).size >= this.options.maxSandboxes) throw new DriverError('no-capacity', 'This node is full');
+
+    const created = this.replace(box, spec, signal).finally(() => this.creating.delete(spec.sandboxId));
+    this.creating.set(spec.sandboxId, { generation: spec.generation, box: created });
+    return created;
+  }
+
+  async attach({ sandboxId, generation, slot }: BoxRef): Promise<SandboxHandle | null> {
+    const box = this.boxes.get(sandboxId);
+    return box?.ref.slot === slot && box.ref.generation === generation ? box : null;
+  }
+
+  async *list(): AsyncIterable<BoxRef & { state: 'running' | 'dead' }> {
+    for (const { ref } of this.boxes.values()) yield { ...ref, state: 'running' };
+    for (const { ref } of await this.onEngine(() => this.starter.strangers())) if (ref) yield { ...ref, state: 'dead' };
+  }
+
+  async reconcile(): Promise<ReconcileReport> {
+    const report: ReconcileReport = { adopted: [], swept: [] };
+    const strangers = await this.onEngine(() => this.starter.strangers()).catch((err: unknown) => this.log.error({ err }, 'the Docker Engine does not answer'));
+    if (!strangers) return report; // `probe` says what is missing
+    this.events.listen();
+    await Promise.all(
+      strangers.map(async container => {
+        const box = await this.starter.adopt(container).catch((err: unknown) => this.log.warn({ ...container.ref, err }, 'a sandbox does not answer'));
+        if (box) return void report.adopted.push(this.register(box).ref);
+        await this.starter.clear(container.id, container.ref?.slot).then(
+          () => report.swept.push(container.ref?.slot ?? container.id),
+          (err: unknown) => this.log.error({ ...container.ref, err }, 'a sandbox could not be cleared away; it will be tried again'),
+        );
+      }),
+    );
+    report.swept.push(...(await this.starter.removeEmptyBoxes()).filter(slot => !report.swept.includes(slot)));
+    if (strangers.length > 0) this.log.info({ adopted: report.adopted.length, swept: report.swept.length }, 'sandboxes reconciled');
+    return report;
+  }
+
+  async removeDisk(sandboxId: string): Promise<void> {
+    if (!SANDBOX_ID.test(sandboxId)) throw new DriverError('failed', 'Not a sandbox id');
+    if (this.boxes.has(sandboxId) || this.creating.has(sandboxId)) throw new DriverError('failed', 'The sandbox is running');
+    await this.clearStrangers(sandboxId);
+    await this.homes.remove(sandboxId);
+  }
+
+  async close(): Promise<void> {
+    await this.prepared.catch(() => undefined); // a part was missing, which `probe` tells
+    for (const { box } of this.creating.values()) await box.catch(() => undefined); // its own caller is told
+    for (const box of this.boxes.values()) box.release();
+    this.boxes.clear();
+    await this.events.close();
+    await this.lock.release();
+  }
+
+  private async prepare(): Promise<NodeParts> {
+    try {
+      const [agentRuntimeDir, files, info] = await Promise.all([prepareAgentRuntime(this.layout.agentVersions, this.options), this.writeFiles(), this.engine.info()]);
+      return { agentRuntimeDir, files, uidBase: uidBaseOf(info) ?? 0 };
+    } catch (error) {
+      throw new DriverError('unavailable', 'The sandbox runtime of this node is incomplete', error);
+    }
+  }
+
+  /** In a directory of their own content's name, because sandboxes stand on them. */
+  private async writeFiles(): Promise<Record<string, string>> {
+    const files = etcFiles('/bin/sh');
+    const directory = join(this.layout.agentVersions, `etc-${createHash('sha256').update(JSON.stringify(files)).digest('hex').slice(0, 16)}`);
+    if (!(await stat(directory).catch(() => null))) {
+      const work = join(this.layout.agentVersions, `.${randomUUID()}`);
+      await mkdir(work, { mode: 0o755 });
+      for (const [name, text] of Object.entries(files)) await writeFile(join(work, name), text);
+      await rename(work, directory).finally(() => rm(work, { recursive: true, force: true }));
+    }
+    return Object.fromEntries(Object.keys(files).map(name => [`/etc/${name}`, join(directory, name)]));
+  }
+
+  private async replace(older: AgentBox | undefined, spec: SandboxSpec, signal: AbortSignal): Promise<AgentBox> {
+    await older?.stop();
+    this.events.listen();
+    await this.clearStrangers(spec.sandboxId);
+    return this.register(await this.gate.run(() => this.starter.start(spec, signal), signal));
+  }
+
+  /** Two containers must never share a home. */
+  private async clearStrangers(sandboxId: string): Promise<void> {
+    try {
+      for (const { id, ref } of await this.starter.strangers(sandboxId)) await this.starter.clear(id, ref?.slot);
+    } catch (error) {
+      throw new DriverError('unavailable', 'An earlier start of the sandbox could not be cleared away yet', error);
+    }
+  }
+
+  private register(box: AgentBox): AgentBox {
+    this.boxes.set(box.ref.sandboxId, box);
+    box.onExit(why => {
+      if (this.boxes.get(box.ref.sandboxId) === box) this.boxes.delete(box.ref.sandboxId);
+      this.log.info({ ...box.ref, why }, 'sandbox ended');
+    });
+    return box;
+  }
+
+  private async onEngine<T>(act: () => Promise<T>): Promise<T> {
+    try {
+      return await act();
+    } catch (error) {
+      throw new DriverError('unavailable', 'The Docker Engine does not answer', error);
+    }
+  }
+}
+
+function checkSpec({ sandboxId, generation, limits }: SandboxSpec): void {
+  if (!SANDBOX_ID.test(sandboxId)) throw new DriverError('failed', 'Not a sandbox id');
+  if (!Number.isSafeInteger(generation) || generation < 0) throw new DriverError('failed', 'Not a generation');
+  for (const [name, least] of Object.entries(LIMITS_MIN)) {
+    const value = limits[name as keyof typeof limits];
+    if (!Number.isSafeInteger(value) || value < least) throw new DriverError('failed', `${name} must be a whole number of at least ${least}`);
+  }
+}
