@@ -6,6 +6,7 @@ export const GIT_SERVER_DIR = '/tmp/git-server';
  * a copy that names none of its branches, and an empty one. Git and its `http-backend` must be there.
  */
 export const MAKE_REPOSITORIES = `set -e
+command -v git >/dev/null || { echo 'Sandboxes find no git here. Install it: apt-get install git' >&2; exit 1; }
 mkdir -p ${GIT_SERVER_DIR}/root && cd ${GIT_SERVER_DIR}
 export GIT_AUTHOR_NAME=a GIT_AUTHOR_EMAIL=a@localhost GIT_COMMITTER_NAME=a GIT_COMMITTER_EMAIL=a@localhost GIT_CONFIG_GLOBAL=/dev/null
 git init -q -b main work
@@ -37,7 +38,8 @@ export interface GitOrigins {
  * credential itself can be its doing. The first part of a path says how it behaves:
  *
  *   open: lets everybody in; private: asks for the credential; dumb: plain files
- *   held: as private, and then waits for a file `go`; moved: leads to private; away: asks for the credential, then leads to the other server
+ *   held: as private, and then waits for a file `go`; moved: leads to private; away: asks for the credential, then leads to the other server;
+ *   astray: leads there at once
  *   echo: refuses, and repeats what it was shown; silent: never answers; broken: breaks off in the middle
  *
  * `requests.log`: a line per request, `<server> <path> <shown a credential or not>`.
@@ -88,7 +90,8 @@ const server = http.createServer((request, response) => {
     private: () => (isAllowed(request) ? served() : refuse(response)),
     held: () => (isAllowed(request) ? whenLetGo(served) : refuse(response)),
     moved: () => response.writeHead(301, { location: '/private' + below + '?' + query }).end(),
-    away: () => (isAllowed(request) ? response.writeHead(302, { location: origins.other + below + '?' + query }).end() : refuse(response)),
+    away: () => (isAllowed(request) ? behaviours.astray() : refuse(response)),
+    astray: () => response.writeHead(302, { location: origins.other + below + '?' + query }).end(),
     echo: () => (request.headers.authorization ? response.writeHead(403, { 'content-type': 'text/plain' }).end('shown ' + request.headers.authorization) : refuse(response)),
     dumb: () => fs.readFile(path.join(root, below), (error, content) => (error ? response.writeHead(404).end() : response.writeHead(200, { 'content-type': 'text/plain' }).end(content))),
     silent: () => {},

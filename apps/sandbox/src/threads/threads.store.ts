@@ -1,5 +1,5 @@
 import { isUuid } from '@gatehouse/contracts';
-import { type Database, Prisma } from '@gatehouse/database';
+import type { Database } from '@gatehouse/database';
 import { InjectDatabase } from '@gatehouse/platform';
 import { Injectable } from '@nestjs/common';
 import { named, type SandboxScope, threadsVisibleTo, visibleTo, WITH_AGENT } from '../sandboxes/sandbox-scope.js';
