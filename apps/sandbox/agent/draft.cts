@@ -18,11 +18,11 @@ export class Draft {
     try {
       if (isDirectory(at(place))) throw new Failure('occupied', 'a directory');
       this.fd = openSync(this.path, constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL | constants.O_NOFOLLOW, mode);
+      fchmodSync(this.fd, mode); // whatever the umask is
     } catch (error) {
       leave(place);
       throw error;
     }
-    fchmodSync(this.fd, mode); // whatever the umask is
   }
 
   /**

@@ -65,7 +65,7 @@ export class Routes {
     const url = new URL(request.url ?? '/', 'http://agent');
     const route = this.routes[`${request.method} ${url.pathname}`];
     try {
-      if (!route) throw new Failure('not-found', 'no such call');
+      if (!route) throw new Failure('bad-request', 'no such call');
       const body = await route({ url, request, response });
       if (body !== HELD) sendJson(response, 200, JSON.stringify(body ?? {}));
     } catch (error) {

@@ -4,9 +4,13 @@ import { holdDirectory } from './descriptors.cjs';
 import { emptyDirectory } from './empty-directory.cjs';
 import { finding, findingFailure, making, tolerating } from './failure.cjs';
 import { entryAt, type FileEntry } from './file-entry.cjs';
+import { Gate } from './gate.cjs';
 import { inTurns } from './in-turns.cjs';
 import { listDirectory } from './list-directory.cjs';
 import { absolute, at, isDirectory, leave, makeDirectories, placeOf, temporaryName, type Place } from './place.cjs';
+
+/** A list may grow to megabytes before it is sent. */
+const lists = new Gate(4);
 
 export function statFile(path: string): FileEntry {
   return asUser(() => finding(() => entryAt(absolute(path))));
@@ -15,7 +19,7 @@ export function statFile(path: string): FileEntry {
 /** Of what is below a directory, as JSON; null when it is no longer `wanted`. */
 export async function listFiles(path: string, { depth, maxEntries }: { depth: number; maxEntries: number }, wanted: () => boolean): Promise<string | null> {
   try {
-    return await inTurns(listDirectory(absolute(path), depth, maxEntries), wanted);
+    return await lists.pass(() => inTurns(listDirectory(absolute(path), depth, maxEntries), wanted));
   } catch (error) {
     throw findingFailure(error);
   }

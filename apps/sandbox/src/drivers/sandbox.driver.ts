@@ -140,12 +140,15 @@ export interface SandboxHandle {
  */
 export interface SandboxFiles {
   /**
-   * All or nothing: the content appears by a rename once it is complete. Parents are made. Content that errors, or has more
-   * than `maxBytes` (`too-large`), leaves nothing behind.
+   * All or nothing: the content appears by a rename once it is complete. Parents are made. Content that errors (the call then
+   * rejects with that very error), or has more than `maxBytes` (`too-large`), leaves nothing behind. It is destroyed in the end.
    * @returns bytes written
    */
   write(path: string, content: Uint8Array | Readable, options?: WriteOptions): Promise<number>;
-  /** A regular file, as long as it was when it was opened. The content must be read to its end or destroyed. */
+  /**
+   * A regular file, as long as it was when it was opened; content that breaks off is `unavailable`. It must be read to its end or
+   * destroyed.
+   */
   read(path: string): Promise<{ size: number; content: Readable }>;
   /** What is at the path itself, a link included. */
   stat(path: string): Promise<FileEntry>;
@@ -153,7 +156,10 @@ export interface SandboxFiles {
   list(path: string, options: { depth: number; maxEntries: number }): Promise<FileList>;
   /** Like `mkdir -p`. @returns false when the directory was there */
   mkdir(path: string): Promise<boolean>;
-  /** Replaces a file, makes parents. A directory at the new path is `occupied`. @returns the entry at its new path */
+  /**
+   * Replaces a file, makes parents. A directory at the new path is `occupied`, and one that would go to another mount is `denied`.
+   * @returns the entry at its new path
+   */
   rename(from: string, to: string): Promise<FileEntry>;
   /** A file, a link, or a directory with all that is in it. */
   remove(path: string): Promise<void>;
@@ -171,10 +177,11 @@ export interface FileEntry {
   /** Anything but these three (a pipe, a socket) has none. */
   type?: 'file' | 'dir' | 'symlink';
   size: number;
-  /** Permission bits. */
+  /** Permission bits, with those for setuid, setgid and sticky. */
   mode: number;
   uid: number;
   gid: number;
+  /** Whatever the file claims: it may be before 1970, or in a year that no date can name. */
   modifiedMs: number;
   symlinkTarget?: string;
 }
