@@ -141,7 +141,7 @@ export interface SandboxHandle {
 export interface SandboxFiles {
   /**
    * All or nothing: the content appears by a rename once it is complete. Parents are made. Content that errors (the call then
-   * rejects with that very error), or has more than `maxBytes` (`too-large`), leaves nothing behind. It is destroyed in the end.
+   * rejects with that very error), or has more than `maxBytes` (`too-large`), leaves nothing behind.
    * @returns bytes written
    */
   write(path: string, content: Uint8Array | Readable, options?: WriteOptions): Promise<number>;
