@@ -22,11 +22,9 @@ export function apps({ services, secrets, runtime, host, port }) {
     egress: {},
     sandbox: {
       ...runtime,
+      ...sandboxMachineEnv,
       NODE_ID: 'dev',
-      SANDBOX_DRIVER: 'local',
       SANDBOX_KEYS: secrets.SANDBOX_KEYS,
-      SANDBOX_DATA_DIR: join(stateDir, 'sandboxes'),
-      SANDBOX_RUN_DIR: sandboxRunDir,
       // Sandboxes outlive the service that runs them, but must not outlive the developer's Ctrl-C.
       SANDBOX_STOP_ON_SHUTDOWN: 'true',
     },
@@ -43,6 +41,9 @@ export const STOP_ORDER = [['gateway'], ['sandbox'], ['egress', 'vault', 'budget
  * passed by the sandboxes' own users, which a home folder's often may not.
  */
 export const sandboxRunDir = `/run/gatehouse-${cloneId}`;
+
+/** Where and by what the developer's sandboxes run. */
+export const sandboxMachineEnv = { SANDBOX_DRIVER: 'local', SANDBOX_DATA_DIR: join(stateDir, 'sandboxes'), SANDBOX_RUN_DIR: sandboxRunDir };
 
 export const makeSandboxRunDir = () => mkdirSync(sandboxRunDir, { recursive: true, mode: 0o711 });
 

@@ -152,8 +152,10 @@ export class DockerDriver implements SandboxDriver {
 
   private async prepare(): Promise<NodeParts> {
     try {
-      const [agentRuntimeDir, files, info] = await Promise.all([prepareAgentRuntime(this.layout.agentVersions, this.options), this.writeFiles(), this.engine.info()]);
-      return { agentRuntimeDir, files, uidBase: uidBaseOf(info) ?? 0 };
+      // One after the other: whoever waits for this must not find any of it still at work.
+      const agentRuntimeDir = await prepareAgentRuntime(this.layout.agentVersions, this.options);
+      const files = await this.writeFiles();
+      return { agentRuntimeDir, files, uidBase: uidBaseOf(await this.engine.info()) ?? 0 };
     } catch (error) {
       throw new DriverError('unavailable', 'The sandbox runtime of this node is incomplete', error);
     }

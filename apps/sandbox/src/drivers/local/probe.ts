@@ -99,9 +99,15 @@ export async function trialSandbox(template: string, create: (spec: SandboxSpec)
       await box.destroy();
     }
   } catch (error) {
-    const cause = error instanceof DriverError && error.cause instanceof Error ? `: ${error.cause.message}` : '';
+    const cause = error instanceof DriverError && error.cause instanceof Error ? `: ${inShort(error.cause.message)}` : '';
     return [`A trial sandbox failed: ${(error as Error).message}${cause}`];
   }
+}
+
+/** Of lines of a runtime's log, what the last one says. */
+function inShort(log: string): string {
+  const [, said] = [...log.matchAll(/msg="((?:[^"\\]|\\.)*)"/g)].at(-1) ?? [];
+  return said?.replaceAll('\\"', '"') ?? log;
 }
 
 function exists(path: string): Promise<boolean> {
