@@ -39,7 +39,8 @@ export const openDriver = (config: DriverConfig, logger: DriverLogger): Promise<
             first: { template: config.SANDBOX_TEMPLATE, limits: defaultLimits(sizesOf(config)) },
           },
           template: config.SANDBOX_TEMPLATE,
-          ...(config.templatesDir !== undefined && { templatesDir: config.templatesDir }),
+          // Configuration that was read throws when it is asked for a name it does not have.
+          ...(Object.hasOwn(config, 'templatesDir') && config.templatesDir !== undefined && { templatesDir: config.templatesDir }),
           allowHostTemplate: !production,
           requireQuota: production && !config.SANDBOX_UNLIMITED_DISKS,
         },
