@@ -9,6 +9,7 @@ import {
   type FileEntry,
   FileRef,
   filesRpc,
+  GatehouseError,
   internalError,
   ListFiles,
   MakeDirectory,
@@ -110,10 +111,11 @@ export class FilesController {
     const stream = newStreamRef();
     const body = new UploadedBytes(raw, { ...UPLOADS[input.format], silenceMs: this.silenceMs });
     const over = new AbortController();
-    // How the sending ends is for the call to tell: what is wrong with the body reaches the service, which leaves nothing of it behind.
-    void this.streams.send(stream, body, over.signal).catch(() => undefined);
+    const lost = new AbortController();
+    // What is wrong with the body is for the call to tell: its error reaches the service, which leaves nothing behind and then says so.
+    this.streams.send(stream, body, over.signal).catch((error: unknown) => body.errored === null && lost.abort(error));
     try {
-      return await this.files.upload(caller, { ...input, stream });
+      return await this.files.upload(caller, { ...input, stream }, { signal: lost.signal });
     } finally {
       over.abort();
     }
@@ -122,7 +124,7 @@ export class FilesController {
   private async download(caller: CallerType, input: FileRef & { format: ByteFormat }, reply: FastifyReply): Promise<StreamableFile> {
     const stream = newStreamRef();
     const over = new AbortController();
-    reply.raw.once('close', () => over.abort());
+    reply.raw.once('close', () => over.abort(new GatehouseError('invalid_request', 'The request ended before it was complete')));
     const bytes = this.streams.receive(stream, over.signal);
     this.files.download(caller, { ...input, stream }, { signal: over.signal }).catch((error: unknown) => bytes.destroy(error as Error));
     return new StreamableFile(bytes, { type: 'application/octet-stream', length: await readLength(bytes) });

@@ -4,7 +4,7 @@ import { connect, type Socket } from 'node:net';
 import { Readable } from 'node:stream';
 import { buffer } from 'node:stream/consumers';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from '@jest/globals';
-import { type Caller, type FileList, filesRpc, notFound, type ReceiveUpload, type RpcCall, type RpcHandlers, type SendDownload, type WriteFiles, type WrittenFile } from '@gatehouse/contracts';
+import { type Caller, type FileList, filesRpc, notFound, type ReceiveUpload, type RpcCall, type RpcHandlers, type SendDownload, unavailable, type WriteFiles, type WrittenFile } from '@gatehouse/contracts';
 import { createLogger, createService } from '@gatehouse/platform';
 import { ByteStreams, RpcService } from '@gatehouse/rpc';
 import { eventually, rawHttp, testServices } from '@gatehouse/testing';
@@ -19,6 +19,8 @@ const stage = {
   source: (): Readable => Readable.from([Buffer.from('hello')]),
   size: 5,
   downloads: [] as { complete?: boolean; failure?: unknown }[],
+  /** What a download waits for before it has a file. */
+  opening: (_signal: AbortSignal): Promise<void> => Promise.resolve(),
 };
 const unused = (): never => {
   throw new Error('not part of this test');
@@ -46,6 +48,7 @@ class ScriptedFiles implements RpcHandlers<typeof filesRpc> {
 
   async download(_caller: Caller, { path, stream }: SendDownload, { signal }: RpcCall): Promise<WrittenFile> {
     if (stage.refuse !== null) throw stage.refuse;
+    await stage.opening(signal);
     const length = Buffer.alloc(8);
     length.writeBigUInt64BE(BigInt(stage.size));
     const seen: { complete?: boolean; failure?: unknown } = {};
@@ -124,7 +127,7 @@ afterAll(async () => {
   await service.close();
 });
 beforeEach(() => {
-  Object.assign(stage, { uploads: [], writes: [], downloads: [], refuse: null, size: 5, source: () => Readable.from([Buffer.from('hello')]) });
+  Object.assign(stage, { uploads: [], writes: [], downloads: [], refuse: null, size: 5, source: () => Readable.from([Buffer.from('hello')]), opening: () => Promise.resolve() });
 });
 
 const FILES = '/v1/sandboxes/s/files';
@@ -433,6 +436,37 @@ describe('a download', () => {
     socket.destroy();
     await eventually(() => expect(Object.keys(stage.downloads[0] ?? {})).not.toEqual([]));
   });
+});
+
+test('a client that goes away before there is an answer calls the work off, and is no failure of ours', async () => {
+  let calledOff = false;
+  let asked = false;
+  stage.opening = signal =>
+    new Promise((_resolve, reject) => {
+      asked = true;
+      signal.addEventListener('abort', () => {
+        calledOff = true;
+        reject(signal.reason as Error);
+      });
+    });
+  const logged = gateway.log.length;
+  const { socket } = await open();
+  socket.write(head('GET', `${FILES}?path=a&format=stream`));
+  await eventually(() => expect(asked).toBe(true));
+  socket.destroy();
+  await eventually(() => expect(calledOff).toBe(true));
+  expect(gateway.log.slice(logged).filter(line => /"level":[45]0/.test(line))).toEqual([]);
+});
+
+test('an upload that finds no room among the streams of the gateway is refused at once', async () => {
+  const streams = gateway.app.get(ByteStreams, { strict: false });
+  const { send: original } = streams;
+  streams.send = () => Promise.reject(unavailable(new Error('no room'), 1));
+  try {
+    expect(JSON.parse((await send(`${upload('blob', { 'content-length': 1 })}x`)).body)).toEqual({ error: { code: 'internal_error', message: 'Service temporarily unavailable', status: 503, retryAfter: 1 } });
+  } finally {
+    streams.send = original;
+  }
 });
 
 test('a cut list says so, and booleans are bare', async () => {
