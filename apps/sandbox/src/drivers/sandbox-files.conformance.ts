@@ -31,7 +31,7 @@ export function sandboxFilesConformance(name: string, subject: ConformanceSubjec
     let at: string;
 
     const start = (sandboxId: string, limits: Partial<SandboxLimits> = {}) =>
-      driver.create({ sandboxId, generation: 1, template: 'host', limits: { ...LIMITS, ...limits }, env: {} });
+      driver.create({ sandboxId, generation: 1, template: subject.template?.() ?? 'host', limits: { ...LIMITS, ...limits }, env: {} });
     const withBox = async (test: (box: SandboxHandle) => Promise<void>, limits?: Partial<SandboxLimits>) => {
       const box = await start(`files-${++made}`, limits);
       try {

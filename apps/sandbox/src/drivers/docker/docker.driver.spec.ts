@@ -1,18 +1,17 @@
 import { describe, test } from '@jest/globals';
-import { sandboxDriverConformance } from '../sandbox-driver.conformance.js';
+import { type ConformanceSubject, sandboxDriverConformance } from '../sandbox-driver.conformance.js';
+import { sandboxFilesConformance } from '../sandbox-files.conformance.js';
 import { DockerEngine } from '../testing/docker-engine.js';
 import { type DockerNode, makeDockerNode } from '../testing/docker-node.js';
 import type { DockerDriver } from './docker.driver.js';
 
-const missing = DockerEngine.missingBecause();
-if (missing) {
-  describe('the docker driver', () => test.todo(`is tested where a Docker Engine can be started; here ${missing}`));
-} else {
-  let engine: DockerEngine;
+/** With user ids of its own, as in production. */
+function onAnEngine(): ConformanceSubject {
+  let engine: DockerEngine | undefined;
   let image = '';
-  let node: DockerNode;
-  let driver: DockerDriver;
-  sandboxDriverConformance('the docker driver', {
+  let node: DockerNode | undefined;
+  let driver: DockerDriver | undefined;
+  return {
     open: async () => {
       engine = await DockerEngine.start({ remap: true });
       image = await engine.importDebian();
@@ -22,11 +21,21 @@ if (missing) {
       return driver;
     },
     template: () => image,
-    directories: [],
+    get directories() {
+      return node ? [node.options.dataDir, node.options.runDir] : [];
+    },
     close: async () => {
       await driver?.close();
       await node?.remove();
       await engine?.stop();
     },
-  });
+  };
+}
+
+const missing = DockerEngine.missingBecause();
+if (missing) {
+  describe('the docker driver', () => test.todo(`is tested where a Docker Engine can be started; here ${missing}`));
+} else {
+  sandboxDriverConformance('the docker driver', onAnEngine());
+  sandboxFilesConformance('the docker driver', onAnEngine());
 }
