@@ -14,6 +14,7 @@ const EPERM = 1;
 const ENOENT = 2;
 const ESRCH = 3;
 const EACCES = 13;
+const EMFILE = 24;
 const ETXTBSY = 26;
 const ENOSPC = 28;
 const EROFS = 30;
@@ -51,6 +52,15 @@ export function sandboxDriverConformance(name: string, subject: ConformanceSubje
 
     const start = (limits: Partial<SandboxLimits> = {}, sandboxId = `box-${++made}`, generation = 1) =>
       driver.create({ sandboxId, generation, template: subject.template?.() ?? 'host', limits: { ...LIMITS, ...limits }, env: { FROM_AGENT: 'yes' } });
+
+    const idleDisks = async (): Promise<string[]> => {
+      const ids: string[] = [];
+      for await (const { sandboxId, lastUsedAt } of driver.idleDisks()) {
+        expect(Date.now() - lastUsedAt.getTime()).toBeLessThan(600_000);
+        ids.push(sandboxId);
+      }
+      return ids;
+    };
 
     /** A sandbox of its own for a test that may ruin it. */
     const withBox = async (test: (box: SandboxHandle) => Promise<void>, limits?: Partial<SandboxLimits>) => {
@@ -278,6 +288,11 @@ export function sandboxDriverConformance(name: string, subject: ConformanceSubje
       });
     });
 
+    test('no command may hold more than 4096 files open', async () => {
+      expect(out(await a.exec({ command: 'ulimit -n; ulimit -Hn' }))).toBe('4096\n4096\n');
+      expect(out(await a.exec({ command: attacks.perl('my @f; while (open(my $f, "<", "/dev/null")) { push @f, $f } print scalar(@f) > 4000 && @f < 4096 ? "held at " : "not held at ", $! + 0;') }))).toBe(`held at ${EMFILE}`);
+    });
+
     describe('memory and disk', () => {
       test('a memory bomb is killed, counted and survived', () =>
         withBox(async box => {
@@ -483,10 +498,13 @@ export function sandboxDriverConformance(name: string, subject: ConformanceSubje
       test('stopping keeps the files, destroying does not', async () => {
         const first = await start({}, 'keeps');
         await first.files.write('note', Buffer.from('kept'));
+        expect(await idleDisks()).not.toContain('keeps');
         await first.stop();
+        expect(await idleDisks()).toContain('keeps');
         const second = await start({}, 'keeps', 2);
         expect(out(await second.exec({ command: 'cat note' }))).toBe('kept');
         await second.destroy();
+        expect(await idleDisks()).not.toContain('keeps');
         const third = await start({}, 'keeps', 3);
         expect(out(await third.exec({ command: 'cat note 2>/dev/null || echo gone' }))).toBe('gone\n');
         await third.destroy();

@@ -62,6 +62,15 @@ describe('a node that comes back after a crash', () => {
     expect(await before.rows.removals()).toEqual([]);
   });
 
+  it('frees disks that no row has known for a day, and no others', async () => {
+    const [old, young, stopped] = [uuidV7(), uuidV7(), await row('stopped', 1)];
+    const yesterday = new Date(Date.now() - 25 * 3_600_000);
+    for (const id of [old, young, 'probe']) before.driver.disks.add(id);
+    for (const id of [old, stopped, 'probe']) before.driver.lastUsedAt.set(id, yesterday);
+    await comeBack();
+    expect([...before.driver.disks].sort()).toEqual([young, stopped].sort());
+  });
+
   it('destroys boxes that have no row, whatever they are called', async () => {
     before.driver.runs({ sandboxId: uuidV4(), generation: 1 });
     before.driver.runs({ sandboxId: 'probe', generation: 0 });

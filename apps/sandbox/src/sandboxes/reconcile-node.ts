@@ -16,7 +16,13 @@ interface Findings {
   boxesLost: number;
   /** Sandboxes whose first provisioning was cut short. */
   discarded: number;
+  /** Disks that no row has known for a day. */
+  disksFreed: number;
 }
+
+/** A disk without a row is not needed, but cannot be had back: a database that is being restored gets time for it. */
+const ORPHANED_DISK_AGE_MS = 86_400_000;
+const LOOK_UP_AT_ONCE = 1_000;
 
 /** Makes what runs on this node and what its rows say the same again, after a crash, a reboot or a lost write. */
 @Injectable()
@@ -32,7 +38,7 @@ export class ReconcileNode {
   /** Safe beside live traffic: what this process runs or is busy with is left alone. */
   async run(): Promise<void> {
     const { swept } = await this.driver.reconcile();
-    const findings: Findings = { adopted: 0, boxesEnded: 0, boxesLost: 0, discarded: 0 };
+    const findings: Findings = { adopted: 0, boxesEnded: 0, boxesLost: 0, discarded: 0, disksFreed: 0 };
     // Rows before boxes: a row that was active then and whose box is missing now has really lost it.
     const rowsBefore = await this.rows.living();
     const found = await this.findBoxes();
@@ -41,6 +47,7 @@ export class ReconcileNode {
     for (const box of found) await this.settle(box.sandboxId, () => this.settleBox(box, rowsAfter.get(box.sandboxId), findings));
     for (const row of rowsBefore) await this.settle(row.id, () => this.settleRow(row, findings));
     await this.removals.sweep();
+    await this.freeOrphanedDisks(findings);
     if (swept.length > 0 || Object.values(findings).some(count => count > 0)) this.logger.info({ ...findings, leftoversCleared: swept.length }, 'node reconciled');
   }
 
@@ -67,6 +74,22 @@ export class ReconcileNode {
     if (await this.rows.remove(row.id, 'discard')) findings.discarded++;
     else if (await this.rows.apply('restart', row)) findings.boxesLost++;
     return null;
+  }
+
+  private async freeOrphanedDisks(findings: Findings): Promise<void> {
+    const old: string[] = [];
+    for await (const { sandboxId, lastUsedAt } of this.driver.idleDisks()) if (Date.now() - lastUsedAt.getTime() > ORPHANED_DISK_AGE_MS) old.push(sandboxId);
+    for (let at = 0; at < old.length; at += LOOK_UP_AT_ONCE) {
+      const ids = old.slice(at, at + LOOK_UP_AT_ONCE);
+      const known = await this.rows.known(ids);
+      for (const id of ids.filter(id => !known.has(id))) {
+        await this.settle(id, async () => {
+          await this.driver.removeDisk(id);
+          findings.disksFreed++;
+          return null;
+        });
+      }
+    }
   }
 
   /** One sandbox that resists must not keep the others from being settled. */

@@ -11,7 +11,7 @@ import { Layout, NODE_ID, SANDBOX_ID } from '../local/layout.js';
 import { NodeLock } from '../local/node-lock.js';
 import { StartGate } from '../local/start-gate.js';
 import { etcFiles } from '../local/template-layout.js';
-import type { BoxRef, ProbeReport, ReconcileReport, SandboxDriver, SandboxHandle, SandboxSpec } from '../sandbox.driver.js';
+import type { BoxRef, IdleDisk, ProbeReport, ReconcileReport, SandboxDriver, SandboxHandle, SandboxSpec } from '../sandbox.driver.js';
 import { ContainerEvents } from './container-events.js';
 import { ContainerStarter, type NodeParts } from './container-starter.js';
 import { EngineApi } from './engine-api.js';
@@ -132,6 +132,10 @@ export class DockerDriver implements SandboxDriver {
     report.swept.push(...(await this.starter.removeEmptyBoxes()).filter(slot => !report.swept.includes(slot)));
     if (strangers.length > 0) this.log.info({ adopted: report.adopted.length, swept: report.swept.length }, 'sandboxes reconciled');
     return report;
+  }
+
+  async *idleDisks(): AsyncIterable<IdleDisk> {
+    for await (const disk of this.homes.kept()) if (!this.boxes.has(disk.sandboxId) && !this.creating.has(disk.sandboxId)) yield disk;
   }
 
   async removeDisk(sandboxId: string): Promise<void> {

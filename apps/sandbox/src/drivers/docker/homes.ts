@@ -1,6 +1,7 @@
-import { chown, mkdir, rename, rm, stat } from 'node:fs/promises';
+import { chown, mkdir, readdir, rename, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { COMMAND_UID } from '../local/disks.js';
+import type { IdleDisk } from '../sandbox.driver.js';
 
 /** The homes of the sandboxes: directories, because the engine can mount nothing else of ours. They have no quota. */
 export class Homes {
@@ -18,6 +19,14 @@ export class Homes {
     }
     await rename(work, home);
     return home;
+  }
+
+  /** Those of sandboxes, with the time something was last made in them. */
+  async *kept(): AsyncIterable<IdleDisk> {
+    for (const name of await readdir(this.directory)) {
+      const found = await stat(join(this.directory, name)).catch(() => null); // removed meanwhile
+      if (found && !name.endsWith('.tmp')) yield { sandboxId: name, lastUsedAt: found.mtime };
+    }
   }
 
   /** The sandbox must not be running. */

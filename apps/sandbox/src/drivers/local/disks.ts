@@ -5,6 +5,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { DriverError } from '../driver-error.js';
 import { BlankImages } from './blank-image.js';
 import { bootId } from './host-process.js';
+import type { IdleDisk } from '../sandbox.driver.js';
 import type { Layout } from './layout.js';
 import { runTool } from './run-tool.js';
 
@@ -65,6 +66,14 @@ export class Disks {
     for (const name of await readdir(this.layout.disks)) {
       if (name.includes(NEW_DISK) || name.endsWith('.tmp')) await rm(join(this.layout.disks, name)); // whose it was to be nobody knows any more, or it is half written
       else if (name.endsWith('.json')) this.metas.set(basename(name, '.json'), JSON.parse(await readFile(join(this.layout.disks, name), 'utf8')) as DiskMeta);
+    }
+  }
+
+  /** Those of sandboxes, with the time of the last start that changed something about them. */
+  async *kept(): AsyncIterable<IdleDisk> {
+    for (const sandboxId of [...this.metas.keys()]) {
+      const found = await stat(this.metaPath(sandboxId)).catch(() => null); // removed meanwhile
+      if (found) yield { sandboxId, lastUsedAt: found.mtime };
     }
   }
 

@@ -3,7 +3,7 @@ import { availableParallelism } from 'node:os';
 import type { AgentBox } from '../agent-box.js';
 import { DriverError } from '../driver-error.js';
 import type { DriverLogger } from '../driver-logger.js';
-import type { BoxRef, ProbeReport, ReconcileReport, SandboxDriver, SandboxHandle, SandboxSpec } from '../sandbox.driver.js';
+import type { BoxRef, IdleDisk, ProbeReport, ReconcileReport, SandboxDriver, SandboxHandle, SandboxSpec } from '../sandbox.driver.js';
 import { prepareAgentRuntime } from './agent-runtime.js';
 import { loadMeta } from './box-files.js';
 import { BoxStarter } from './box-starter.js';
@@ -161,6 +161,10 @@ export class LocalDriver implements SandboxDriver {
 
   warmUp(): void {
     this.pool.fill();
+  }
+
+  async *idleDisks(): AsyncIterable<IdleDisk> {
+    for await (const disk of this.disks.kept()) if (!this.boxes.has(disk.sandboxId) && !this.creating.has(disk.sandboxId)) yield disk;
   }
 
   async removeDisk(sandboxId: string): Promise<void> {
