@@ -11,8 +11,9 @@ const makeSandboxNode = (stopOnShutdown = false) => {
   const close = jest.fn<NodeBoxes['close']>(async () => undefined);
   const run = jest.fn(async () => undefined);
   const parts = [{ close } as unknown as NodeBoxes, { run } as unknown as ReconcileNode, {} as RemoveSandboxes] as const;
-  const node = new SandboxNode(driver, ...parts, stopOnShutdown, createLogger({ service: 'sandbox', instance: 'spec', level: 'fatal' }));
-  return { driver, close, run, node };
+  const logger = createLogger({ service: 'sandbox', instance: 'spec', level: 'fatal' });
+  const node = new SandboxNode(driver, ...parts, stopOnShutdown, logger);
+  return { driver, close, run, node, logger };
 };
 
 describe('the life of a node', () => {
@@ -23,6 +24,15 @@ describe('the life of a node', () => {
     expect(refusal).toBeInstanceOf(ConfigError);
     expect((refusal as ConfigError).problems).toEqual(driver.problems.map(problem => `sandboxes cannot run on this node: ${problem}`));
     expect(run).not.toHaveBeenCalled();
+  });
+
+  it('warns of what an operator should know, and begins all the same', async () => {
+    const { driver, node, logger } = makeSandboxNode();
+    driver.warnings = ['runc 1.1.5 lacks fixes'];
+    const warned = jest.spyOn(logger, 'warn');
+    await node.onModuleInit();
+    expect(warned).toHaveBeenCalledWith(expect.anything(), 'runc 1.1.5 lacks fixes');
+    await node.onApplicationShutdown();
   });
 
   it('begins with a reconciliation, and lets the driver prepare sandboxes only after it', async () => {

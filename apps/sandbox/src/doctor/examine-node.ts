@@ -24,7 +24,7 @@ export interface Diagnosis {
   /** What this configuration is for. */
   kind: Kind;
   facts: Fact[];
-  /** What the driver found out, with a trial sandbox where nothing was in its way. null where it could not even open. */
+  /** What the driver found out, with a trial sandbox where nothing was in its way. null where it found out nothing. */
   isolation: ProbeReport['isolation'] | null;
   features: string[];
   /** From opening the driver to the end of the trial. */
@@ -54,13 +54,14 @@ export async function examineNode(config: MachineConfig, stopped: () => boolean 
     return { starts: ok, problems, warnings };
   };
   const best = reports.development?.report.ok ? reports.development : (reports.production ?? reports.development);
+  const known = (best?.report.features.size ?? 0) > 0;
   return {
     driver: config.SANDBOX_DRIVER,
     template: config.SANDBOX_TEMPLATE,
     kind: config.NODE_ENV === 'production' ? 'production' : 'development',
     facts,
-    isolation: best?.opened ? best.report.isolation : null,
-    features: best?.opened ? [...best.report.features] : [],
+    isolation: best && known ? best.report.isolation : null,
+    features: [...(best?.report.features ?? [])],
     trialMs: best?.report.ok ? Math.round(best.tookMs) : null,
     verdicts: { development: verdict('development'), production: verdict('production') },
     limits: {
@@ -77,14 +78,13 @@ export async function examineNode(config: MachineConfig, stopped: () => boolean 
 }
 
 interface Trial {
-  opened: boolean;
   report: ProbeReport;
   tookMs: number;
 }
 
 async function tryAs(kind: Kind, config: MachineConfig): Promise<Trial> {
   const begun = performance.now();
-  const failed = (problem: string): Trial => ({ opened: false, report: { ok: false, isolation: 'namespace', features: new Set(), problems: [problem], warnings: [] }, tookMs: 0 });
+  const failed = (problem: string): Trial => ({ report: { ok: false, isolation: 'namespace', features: new Set(), problems: [problem], warnings: [] }, tookMs: 0 });
   const made: string[] = [];
   const hadTree = await treesOfNodes();
   try {
@@ -107,7 +107,7 @@ async function tryAs(kind: Kind, config: MachineConfig): Promise<Trial> {
       QUIET,
     );
     try {
-      return { opened: true, report: await driver.probe(), tookMs: performance.now() - begun };
+      return { report: await driver.probe(), tookMs: performance.now() - begun };
     } finally {
       await driver.close();
     }

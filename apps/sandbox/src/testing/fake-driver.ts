@@ -17,6 +17,7 @@ export class FakeDriver implements SandboxDriver {
   /** Every start that was asked for. */
   readonly starts: SandboxSpec[] = [];
   problems: string[] = [];
+  warnings: string[] = [];
   /** What a start does before its box is there; it may throw, or wait. */
   onStart: (spec: SandboxSpec, signal: AbortSignal) => Promise<void> = async () => undefined;
   /** What commands do. */
@@ -25,7 +26,7 @@ export class FakeDriver implements SandboxDriver {
   onEnd: (box: FakeBox) => Promise<void> = async () => undefined;
 
   async probe(): Promise<ProbeReport> {
-    return { ok: this.problems.length === 0, isolation: 'namespace', features: new Set(), problems: this.problems, warnings: [] };
+    return { ok: this.problems.length === 0, isolation: 'namespace', features: new Set(), problems: this.problems, warnings: this.warnings };
   }
 
   async create(spec: SandboxSpec, signal: AbortSignal = new AbortController().signal): Promise<SandboxHandle> {

@@ -45,11 +45,6 @@ export interface ContainerSummary {
   Labels: Record<string, string>;
 }
 
-export interface ContainerInspection {
-  Id: string;
-  State: { Running: boolean; OOMKilled: boolean; ExitCode: number; Error: string };
-}
-
 export interface ContainerStats {
   memory_stats: { usage?: number };
   cpu_stats: { cpu_usage: { total_usage: number } };
@@ -108,10 +103,6 @@ export class EngineApi {
 
   async start(id: string): Promise<void> {
     await this.ask({ method: 'POST', path: `/containers/${id}/start` });
-  }
-
-  inspect(id: string): Promise<ContainerInspection> {
-    return this.ask({ method: 'GET', path: `/containers/${id}/json` });
   }
 
   list(labels: readonly string[]): Promise<ContainerSummary[]> {
