@@ -10,7 +10,7 @@ import { containerBody } from './container.js';
 import { engineSeccomp } from './engine-seccomp.js';
 import type { ContainerEvents } from './container-events.js';
 import { type ContainerSummary, type EngineApi, EngineError } from './engine-api.js';
-import type { Homes } from './homes.js';
+import type { Homes } from '../homes.js';
 import { agentReady } from './ready-output.js';
 
 const LABELS = { node: 'gatehouse.node', sandbox: 'gatehouse.sandbox', generation: 'gatehouse.generation', slot: 'gatehouse.slot' };

@@ -3,11 +3,11 @@ import { mkdir, realpath, rename, rm, stat, writeFile } from 'node:fs/promises';
 import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 import type { AgentBox } from '../agent-box.js';
+import { BoxTable, checkSandboxId } from '../box-table.js';
 import { DriverError } from '../driver-error.js';
 import type { DriverLogger } from '../driver-logger.js';
 import { prepareAgentRuntime } from '../local/agent-runtime.js';
-import { LIMITS_MIN } from '../local/bundle.js';
-import { Layout, NODE_ID, SANDBOX_ID } from '../local/layout.js';
+import { Layout, NODE_ID } from '../local/layout.js';
 import { NodeLock } from '../local/node-lock.js';
 import { StartGate } from '../local/start-gate.js';
 import { etcFiles } from '../local/template-layout.js';
@@ -15,7 +15,7 @@ import type { BoxRef, IdleDisk, ProbeReport, ReconcileReport, SandboxDriver, San
 import { ContainerEvents } from './container-events.js';
 import { ContainerStarter, type NodeParts } from './container-starter.js';
 import { EngineApi } from './engine-api.js';
-import { Homes } from './homes.js';
+import { Homes } from '../homes.js';
 import type { DockerDriverOptions, ResolvedOptions } from './options.js';
 import { probeEngine, uidBaseOf } from './probe.js';
 
@@ -36,8 +36,7 @@ const DEFAULTS = {
  */
 export class DockerDriver implements SandboxDriver {
   readonly name = 'docker';
-  private readonly boxes = new Map<string, AgentBox>();
-  private readonly creating = new Map<string, { generation: number; box: Promise<AgentBox> }>();
+  private readonly boxes: BoxTable;
   private readonly gate: StartGate;
   private readonly starter: ContainerStarter;
   private readonly events: ContainerEvents;
@@ -56,6 +55,7 @@ export class DockerDriver implements SandboxDriver {
     this.homes = new Homes(layout.homes);
     this.prepared = this.prepare();
     this.prepared.catch(() => undefined); // told to whoever needs it; `probe` says what is missing
+    this.boxes = new BoxTable({ sandboxesMax: options.maxSandboxes, log });
     this.gate = new StartGate(options.maxStartsInFlight, options.startQueueTimeoutMs);
     this.starter = new ContainerStarter({ nodeId, runtime, engine, events: this.events, layout, homes: this.homes, log, startTimeoutMs, agentTimeoutMs, prepared: this.prepared });
   }
@@ -86,31 +86,15 @@ export class DockerDriver implements SandboxDriver {
   }
 
   async create(spec: SandboxSpec, signal: AbortSignal = new AbortController().signal): Promise<SandboxHandle> {
-    checkSpec(spec);
-    signal.throwIfAborted();
-    const pending = this.creating.get(spec.sandboxId);
-    if (pending?.generation === spec.generation) return pending.box;
-    if (pending) {
-      await pending.box.catch(() => undefined); // its own caller is told
-      return this.create(spec, signal);
-    }
-    const box = this.boxes.get(spec.sandboxId);
-    if (box?.ref.generation === spec.generation) return box;
-    if (box && box.ref.generation > spec.generation) throw new DriverError('failed', 'A newer generation of the sandbox is running');
-    if (!box && new Set([...this.boxes.keys(), ...this.creating.keys()]).size >= this.options.maxSandboxes) throw new DriverError('no-capacity', 'This node is full');
-
-    const created = this.replace(box, spec, signal).finally(() => this.creating.delete(spec.sandboxId));
-    this.creating.set(spec.sandboxId, { generation: spec.generation, box: created });
-    return created;
+    return this.boxes.create(spec, signal, { start: () => this.start(spec, signal) });
   }
 
-  async attach({ sandboxId, generation, slot }: BoxRef): Promise<SandboxHandle | null> {
-    const box = this.boxes.get(sandboxId);
-    return box?.ref.slot === slot && box.ref.generation === generation ? box : null;
+  async attach(ref: BoxRef): Promise<SandboxHandle | null> {
+    return this.boxes.find(ref);
   }
 
   async *list(): AsyncIterable<BoxRef & { state: 'running' | 'dead' }> {
-    for (const { ref } of this.boxes.values()) yield { ...ref, state: 'running' };
+    for (const ref of this.boxes.running()) yield { ...ref, state: 'running' };
     for (const { ref } of await this.onEngine(() => this.starter.strangers())) if (ref) yield { ...ref, state: 'dead' };
   }
 
@@ -122,7 +106,7 @@ export class DockerDriver implements SandboxDriver {
     await Promise.all(
       strangers.map(async container => {
         const box = await this.starter.adopt(container).catch((err: unknown) => this.log.warn({ ...container.ref, err }, 'a sandbox does not answer'));
-        if (box) return void report.adopted.push(this.register(box).ref);
+        if (box) return void report.adopted.push(this.boxes.add(box).ref);
         await this.starter.clear(container.id, container.ref?.slot).then(
           () => report.swept.push(container.ref?.slot ?? container.id),
           (err: unknown) => this.log.error({ ...container.ref, err }, 'a sandbox could not be cleared away; it will be tried again'),
@@ -135,21 +119,20 @@ export class DockerDriver implements SandboxDriver {
   }
 
   async *idleDisks(): AsyncIterable<IdleDisk> {
-    for await (const disk of this.homes.kept()) if (!this.boxes.has(disk.sandboxId) && !this.creating.has(disk.sandboxId)) yield disk;
+    for await (const disk of this.homes.kept()) if (!this.boxes.has(disk.sandboxId)) yield disk;
   }
 
   async removeDisk(sandboxId: string): Promise<void> {
-    if (!SANDBOX_ID.test(sandboxId)) throw new DriverError('failed', 'Not a sandbox id');
-    if (this.boxes.has(sandboxId) || this.creating.has(sandboxId)) throw new DriverError('failed', 'The sandbox is running');
+    checkSandboxId(sandboxId);
+    if (this.boxes.has(sandboxId)) throw new DriverError('failed', 'The sandbox is running');
     await this.clearStrangers(sandboxId);
     await this.homes.remove(sandboxId);
   }
 
   async close(): Promise<void> {
     await this.prepared.catch(() => undefined); // a part was missing, which `probe` tells
-    for (const { box } of this.creating.values()) await box.catch(() => undefined); // its own caller is told
-    for (const box of this.boxes.values()) box.release();
-    this.boxes.clear();
+    await this.boxes.settled();
+    this.boxes.release();
     await this.events.close();
     await this.lock.release();
   }
@@ -178,11 +161,10 @@ export class DockerDriver implements SandboxDriver {
     return Object.fromEntries(Object.keys(files).map(name => [`/etc/${name}`, join(directory, name)]));
   }
 
-  private async replace(older: AgentBox | undefined, spec: SandboxSpec, signal: AbortSignal): Promise<AgentBox> {
-    await older?.stop();
+  private async start(spec: SandboxSpec, signal: AbortSignal): Promise<AgentBox> {
     this.events.listen();
     await this.clearStrangers(spec.sandboxId);
-    return this.register(await this.gate.run(() => this.starter.start(spec, signal), signal));
+    return this.gate.run(() => this.starter.start(spec, signal), signal);
   }
 
   /** Two containers must never share a home. */
@@ -194,29 +176,11 @@ export class DockerDriver implements SandboxDriver {
     }
   }
 
-  private register(box: AgentBox): AgentBox {
-    this.boxes.set(box.ref.sandboxId, box);
-    box.onExit(why => {
-      if (this.boxes.get(box.ref.sandboxId) === box) this.boxes.delete(box.ref.sandboxId);
-      this.log.info({ ...box.ref, why }, 'sandbox ended');
-    });
-    return box;
-  }
-
   private async onEngine<T>(act: () => Promise<T>): Promise<T> {
     try {
       return await act();
     } catch (error) {
       throw new DriverError('unavailable', 'The Docker Engine does not answer', error);
     }
-  }
-}
-
-function checkSpec({ sandboxId, generation, limits }: SandboxSpec): void {
-  if (!SANDBOX_ID.test(sandboxId)) throw new DriverError('failed', 'Not a sandbox id');
-  if (!Number.isSafeInteger(generation) || generation < 0) throw new DriverError('failed', 'Not a generation');
-  for (const [name, least] of Object.entries(LIMITS_MIN)) {
-    const value = limits[name as keyof typeof limits];
-    if (!Number.isSafeInteger(value) || value < least) throw new DriverError('failed', `${name} must be a whole number of at least ${least}`);
   }
 }

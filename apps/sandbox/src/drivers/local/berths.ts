@@ -1,6 +1,7 @@
 import type { DriverLogger } from '../driver-logger.js';
+import { COMMAND_UID } from '../homes.js';
 import { makeBoxDirectories } from './box-files.js';
-import { COMMAND_UID, type Disk, type Disks, type NewDisk } from './disks.js';
+import type { Disk, Disks, NewDisk } from './disks.js';
 import { newSlot, type BoxPaths, type Layout } from './layout.js';
 import type { OciRuntime, PendingStart } from './runtime.js';
 

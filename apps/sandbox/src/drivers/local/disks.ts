@@ -1,8 +1,9 @@
 import { existsSync } from 'node:fs';
-import { chown, mkdir, readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
+import { mkdir, readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { DriverError } from '../driver-error.js';
+import { Homes } from '../homes.js';
 import { BlankImages } from './blank-image.js';
 import { bootId } from './host-process.js';
 import type { IdleDisk } from '../sandbox.driver.js';
@@ -15,7 +16,6 @@ const RELEASE_TIMEOUT_MS = 5_000;
 const CHECK_TIMEOUT_MS = 60_000;
 /** Exit codes of e2fsck(8) that leave a sound file system: nothing was wrong, or all of it was corrected. */
 const SOUND = [0, 1];
-export const COMMAND_UID = 1000;
 /** In the names of disks that are nobody's yet; sandbox ids have no dot. */
 const NEW_DISK = '.new.img';
 
@@ -51,6 +51,7 @@ export class Disks {
   /** First ids in use by what is nobody's yet, or nobody's any more, by the name of its disk. */
   private readonly reserved = new Map<string, number>();
   private readonly blanks: BlankImages;
+  private readonly homes: Homes;
   readonly quota = existsSync('/dev/loop-control');
 
   constructor(
@@ -58,6 +59,7 @@ export class Disks {
     private readonly uidBase: number,
   ) {
     this.blanks = new BlankImages(layout.disks);
+    this.homes = new Homes(layout.homes);
   }
 
   /** Learns which disks and id ranges exist. Once, before anything else. */
@@ -127,7 +129,7 @@ export class Disks {
     if (existing && existing.bootId !== bootId && existsSync(image)) await runTool('e2fsck', ['-f', '-p', image], CHECK_TIMEOUT_MS, SOUND);
     meta.bootId = bootId;
     await this.saveMeta(sandboxId, meta);
-    if (!this.quota) return { uidBase: meta.uidBase, image: null, home: await this.directory(sandboxId, meta) };
+    if (!this.quota) return { uidBase: meta.uidBase, image: null, home: await this.homes.acquire(sandboxId, meta.uidBase) };
     if (!existsSync(image)) await this.blanks.copyTo(image, meta.sizeBytes);
     return { uidBase: meta.uidBase, image, home: null };
   }
@@ -136,7 +138,7 @@ export class Disks {
   async remove(sandboxId: string): Promise<void> {
     if (this.quota) await this.released(this.image(sandboxId));
     await rm(this.image(sandboxId), { force: true });
-    for (const home of [join(this.layout.homes, sandboxId), join(this.layout.homes, `${sandboxId}.tmp`)]) await rm(home, { recursive: true, force: true });
+    await this.homes.remove(sandboxId);
     await rm(this.metaPath(sandboxId), { force: true }); // last: until then the range is not free
     this.metas.delete(sandboxId);
   }
@@ -151,19 +153,6 @@ export class Disks {
       if (performance.now() > deadline) throw new DriverError('unavailable', 'The disk of the sandbox is still in use');
       await delay(2);
     }
-  }
-
-  private async directory(sandboxId: string, { uidBase }: DiskMeta): Promise<string> {
-    const home = join(this.layout.homes, sandboxId);
-    if (await stat(home).then(() => true, () => false)) return home;
-    const work = `${home}.tmp`;
-    await rm(work, { recursive: true, force: true });
-    for (const directory of [work, join(work, 'workspace')]) {
-      await mkdir(directory, { mode: 0o700 });
-      await chown(directory, uidBase + COMMAND_UID, uidBase + COMMAND_UID);
-    }
-    await rename(work, home);
-    return home;
   }
 
   private freeUidBase(): number {

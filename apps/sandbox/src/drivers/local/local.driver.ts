@@ -1,16 +1,16 @@
 import { mkdir, realpath } from 'node:fs/promises';
 import { availableParallelism } from 'node:os';
 import type { AgentBox } from '../agent-box.js';
+import { BoxTable, checkSandboxId } from '../box-table.js';
 import { DriverError } from '../driver-error.js';
 import type { DriverLogger } from '../driver-logger.js';
 import type { BoxRef, IdleDisk, ProbeReport, ReconcileReport, SandboxDriver, SandboxHandle, SandboxSpec } from '../sandbox.driver.js';
 import { prepareAgentRuntime } from './agent-runtime.js';
 import { loadMeta } from './box-files.js';
 import { BoxStarter } from './box-starter.js';
-import { LIMITS_MIN } from './bundle.js';
 import { Cgroups } from './cgroups.js';
 import { Disks } from './disks.js';
-import { Layout, NODE_ID, SANDBOX_ID } from './layout.js';
+import { Layout, NODE_ID } from './layout.js';
 import { NodeLock } from './node-lock.js';
 import type { LocalDriverOptions, ResolvedOptions } from './options.js';
 import { probeHost } from './probe.js';
@@ -40,8 +40,7 @@ const DEFAULTS = {
  */
 export class LocalDriver implements SandboxDriver {
   readonly name = 'local';
-  private readonly boxes = new Map<string, AgentBox>();
-  private readonly creating = new Map<string, { generation: number; box: Promise<AgentBox> }>();
+  private readonly boxes: BoxTable;
   private readonly gate: StartGate;
   private readonly starter: BoxStarter;
   private readonly pool: Pool;
@@ -64,6 +63,7 @@ export class LocalDriver implements SandboxDriver {
     this.orphansEnded = killOrphanedStarts(this.sweeping);
     this.prepared = this.prepare(layout);
     for (const early of [this.orphansEnded, this.prepared]) early.catch(() => undefined); // told to whoever needs it; `probe` says what is missing
+    this.boxes = new BoxTable({ sandboxesMax: options.maxSandboxes, log, onEnd: () => this.pool.tend() }); // there is more room then
     this.gate = new StartGate(options.maxStartsInFlight, options.startQueueTimeoutMs);
     const pool = disks.quota ? options.pool : DEFAULTS.pool;
     this.starter = new BoxStarter({ ...this.sweeping, templates, log, startTimeoutMs, agentTimeoutMs, prepared: this.prepared, prepareAhead: pool.size === 0 });
@@ -72,7 +72,7 @@ export class LocalDriver implements SandboxDriver {
       gate: this.gate,
       log,
       start: (shape, signal) => this.starter.startIdle(shape, signal),
-      room: () => options.maxSandboxes - this.occupied,
+      room: () => options.maxSandboxes - this.boxes.occupied,
     });
   }
 
@@ -105,33 +105,17 @@ export class LocalDriver implements SandboxDriver {
   }
 
   async create(spec: SandboxSpec, signal: AbortSignal = new AbortController().signal): Promise<SandboxHandle> {
-    checkSpec(spec);
-    signal.throwIfAborted();
-    const pending = this.creating.get(spec.sandboxId);
-    if (pending?.generation === spec.generation) return pending.box;
-    if (pending) {
-      await pending.box.catch(() => undefined); // its own caller is told
-      return this.create(spec, signal);
-    }
-    const box = this.boxes.get(spec.sandboxId);
-    if (box?.ref.generation === spec.generation) return box;
-    if (box && box.ref.generation > spec.generation) throw new DriverError('failed', 'A newer generation of the sandbox is running');
-    if (!box) this.mustBeCleared(spec.sandboxId);
-    if (!box && this.occupied >= this.options.maxSandboxes) throw new DriverError('no-capacity', 'This node is full');
-
-    const created = this.replace(box, spec, signal).finally(() => this.creating.delete(spec.sandboxId));
-    this.creating.set(spec.sandboxId, { generation: spec.generation, box: created });
+    const created = this.boxes.create(spec, signal, { mayStart: () => this.mustBeCleared(spec.sandboxId), start: () => this.start(spec, signal) });
     this.pool.tend(); // one may have been taken, and there is less room for the others
     return created;
   }
 
-  async attach({ sandboxId, generation, slot }: BoxRef): Promise<SandboxHandle | null> {
-    const box = this.boxes.get(sandboxId);
-    return box?.ref.slot === slot && box.ref.generation === generation ? box : null;
+  async attach(ref: BoxRef): Promise<SandboxHandle | null> {
+    return this.boxes.find(ref);
   }
 
   async *list(): AsyncIterable<BoxRef & { state: 'running' | 'dead' }> {
-    for (const { ref } of this.boxes.values()) yield { ...ref, state: 'running' };
+    for (const ref of this.boxes.running()) yield { ...ref, state: 'running' };
     for (const slot of await this.strangers()) {
       const meta = await loadMeta(this.sweeping.layout.box(slot));
       if (meta?.sandboxId) yield { sandboxId: meta.sandboxId, generation: meta.generation, slot, state: 'dead' };
@@ -146,7 +130,7 @@ export class LocalDriver implements SandboxDriver {
       strangers.map(async slot => {
         const box = await this.starter.adopt(slot).catch((err: unknown) => this.log.warn({ slot, err }, 'a sandbox does not answer'));
         if (box) {
-          report.adopted.push(this.register(box).ref);
+          report.adopted.push(this.boxes.add(box).ref);
         } else {
           await this.starter.sweep(slot).then(
             () => report.swept.push(slot),
@@ -164,30 +148,24 @@ export class LocalDriver implements SandboxDriver {
   }
 
   async *idleDisks(): AsyncIterable<IdleDisk> {
-    for await (const disk of this.disks.kept()) if (!this.boxes.has(disk.sandboxId) && !this.creating.has(disk.sandboxId)) yield disk;
+    for await (const disk of this.disks.kept()) if (!this.boxes.has(disk.sandboxId)) yield disk;
   }
 
   async removeDisk(sandboxId: string): Promise<void> {
-    if (!SANDBOX_ID.test(sandboxId)) throw new DriverError('failed', 'Not a sandbox id');
-    if (this.boxes.has(sandboxId) || this.creating.has(sandboxId)) throw new DriverError('failed', 'The sandbox is running');
+    checkSandboxId(sandboxId);
+    if (this.boxes.has(sandboxId)) throw new DriverError('failed', 'The sandbox is running');
     this.mustBeCleared(sandboxId);
     await this.disks.remove(sandboxId);
   }
 
   async close(): Promise<void> {
     await this.prepared.catch(() => undefined); // a part was missing, which `probe` tells
-    for (const { box } of this.creating.values()) await box.catch(() => undefined); // its own caller is told
+    await this.boxes.settled();
     await this.pool.close();
-    for (const box of this.boxes.values()) box.release();
-    this.boxes.clear();
+    this.boxes.release();
     await this.starter.close();
     await this.sweeping.cgroups.removeEmptyTree();
     await this.lock.release();
-  }
-
-  /** Sandboxes that run or are about to. */
-  private get occupied(): number {
-    return new Set([...this.boxes.keys(), ...this.creating.keys()]).size;
   }
 
   /** Two containers must never share a home. */
@@ -205,11 +183,10 @@ export class LocalDriver implements SandboxDriver {
     }
   }
 
-  private async replace(older: AgentBox | undefined, spec: SandboxSpec, signal: AbortSignal): Promise<AgentBox> {
-    if (older) await older.stop();
+  private async start(spec: SandboxSpec, signal: AbortSignal): Promise<AgentBox> {
     const isNew = !this.sweeping.disks.has(spec.sandboxId);
     const claimed = isNew ? await this.claim(spec, signal) : null;
-    const box = this.register(claimed ?? (await this.gate.run(() => this.starter.start(spec, signal), signal)));
+    const box = claimed ?? (await this.gate.run(() => this.starter.start(spec, signal), signal));
     if (isNew) this.pool.note(spec);
     return box;
   }
@@ -230,26 +207,7 @@ export class LocalDriver implements SandboxDriver {
     }
   }
 
-  private register(box: AgentBox): AgentBox {
-    this.boxes.set(box.ref.sandboxId, box);
-    box.onExit(why => {
-      if (this.boxes.get(box.ref.sandboxId) === box) this.boxes.delete(box.ref.sandboxId);
-      this.log.info({ ...box.ref, why }, 'sandbox ended');
-      this.pool.tend(); // there is more room now
-    });
-    return box;
-  }
-
   private async strangers(): Promise<string[]> {
     return [...(await knownSlots(this.sweeping))].filter(slot => !this.starter.ownSlots.has(slot));
-  }
-}
-
-function checkSpec({ sandboxId, generation, limits }: SandboxSpec): void {
-  if (!SANDBOX_ID.test(sandboxId)) throw new DriverError('failed', 'Not a sandbox id');
-  if (!Number.isSafeInteger(generation) || generation < 0) throw new DriverError('failed', 'Not a generation');
-  for (const [name, least] of Object.entries(LIMITS_MIN)) {
-    const value = limits[name as keyof typeof limits];
-    if (!Number.isSafeInteger(value) || value < least) throw new DriverError('failed', `${name} must be a whole number of at least ${least}`);
   }
 }

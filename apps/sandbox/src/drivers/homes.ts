@@ -1,9 +1,11 @@
 import { chown, mkdir, readdir, rename, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
-import { COMMAND_UID } from '../local/disks.js';
-import type { IdleDisk } from '../sandbox.driver.js';
+import type { IdleDisk } from './sandbox.driver.js';
 
-/** The homes of the sandboxes: directories, because the engine can mount nothing else of ours. They have no quota. */
+/** The user commands run as, inside. */
+export const COMMAND_UID = 1000;
+
+/** Homes of sandboxes as plain directories. They have no quota. */
 export class Homes {
   constructor(private readonly directory: string) {}
 
