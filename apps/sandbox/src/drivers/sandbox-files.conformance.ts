@@ -467,9 +467,10 @@ export function sandboxFilesConformance(name: string, subject: ConformanceSubjec
 
       test('by adding to a directory keeps nobody for ever from removing it', async () => {
         const adding = await a.spawn({ run: { command: attacks.keepAdding(`${at}/busy`) }, timeoutMs: 60_000 });
+        const rounds = quota ? 10 : 2; // without a quota it grows for as long as it is let, and each round takes longer
         await eventually(async () => expect((await names(`${at}/busy`)).length).toBeGreaterThan(50));
-        for (let round = 0; round < 10; round++) expect(['passed', 'not-found', 'unavailable']).toContain(await problem(a.files.remove(`${at}/busy`)));
-        for (let round = 0; round < 20; round++) expect(['passed', 'not-found']).toContain(await problem(a.files.list(`${at}/busy`, { depth: 2, maxEntries: 10_000 })));
+        for (let round = 0; round < rounds; round++) expect(['passed', 'not-found', 'unavailable']).toContain(await problem(a.files.remove(`${at}/busy`)));
+        for (let round = 0; round < 2 * rounds; round++) expect(['passed', 'not-found']).toContain(await problem(a.files.list(`${at}/busy`, { depth: 2, maxEntries: 10_000 })));
         adding.kill();
         await adding.exit;
         expect(await problem(a.files.remove(`${at}/busy`))).toMatch(/passed|not-found/);
