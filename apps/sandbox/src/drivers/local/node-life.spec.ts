@@ -1,7 +1,7 @@
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from '@jest/globals';
 import { eventually } from '@gatehouse/testing';
 import { execFileSync, spawnSync } from 'node:child_process';
-import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, readlinkSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
@@ -317,6 +317,15 @@ describe('a node of the local driver', () => {
     const before = uidsOf();
     await driver.create(spec('a', 2));
     expect(uidsOf()).toEqual(before);
+    await clear(driver);
+  }, 20_000);
+
+  test('gives its sandboxes nothing of the host as their input and output: a runtime may hand that over to their root', async () => {
+    const driver = await open();
+    await driver.create(spec('a'));
+    const [slot = ''] = readdirSync(join(node.options.runDir, 'boxes')).filter(name => existsSync(join(node.options.runDir, 'boxes', name, 'pid')));
+    const pid = readFileSync(join(node.options.runDir, 'boxes', slot, 'pid'), 'latin1');
+    expect([0, 1, 2].map(fd => readlinkSync(`/proc/${pid}/fd/${fd}`))).toEqual(Array(3).fill(expect.stringMatching(/^(pipe|socket):/)));
     await clear(driver);
   }, 20_000);
 

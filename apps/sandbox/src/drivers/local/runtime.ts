@@ -25,7 +25,7 @@ if [ -n "$image" ]; then
 fi
 echo mounted
 read -r word && [ "$word" = go ] || exit 1
-exec "$@" </dev/null >/dev/null
+exec "$@"
 `;
 
 export interface StartInput {
@@ -53,7 +53,8 @@ export class OciRuntime {
     const starter = spawn('unshare', ['--mount', '--propagation', 'slave', ...script], {
       cwd: '/',
       env: { ...TOOL_ENV, [STARTER_MARK]: this.nodeId },
-      stdio: ['pipe', 'pipe', 'ignore', 'pipe'],
+      // Pipes, which become the container's own: some runtimes give what they find there to its root, and that must not be the host's /dev/null.
+      stdio: ['pipe', 'pipe', 'pipe', 'pipe'],
       detached: true,
     });
     return new PendingStart(starter, paths.runtimeLog);
@@ -132,7 +133,7 @@ export class PendingStart {
       throw new Error(`start failed: ${await tail(this.log)}`, { cause: error });
     } finally {
       signal.removeEventListener('abort', abort);
-      this.ready.destroy();
+      this.letGo();
     }
   }
 
@@ -142,7 +143,12 @@ export class PendingStart {
     const enough = new AbortController();
     await Promise.race([this.succeeded.catch(() => undefined), delay(CANCEL_TIMEOUT_MS, undefined, { signal: enough.signal }).catch(() => undefined)]); // told by the sweep
     enough.abort();
-    this.ready.destroy();
+    this.letGo();
+  }
+
+  /** The container holds the other ends as long as it lives. */
+  private letGo(): void {
+    for (const stream of this.starter.stdio) stream?.destroy();
   }
 }
 
