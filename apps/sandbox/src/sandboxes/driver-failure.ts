@@ -29,11 +29,18 @@ export const driverFailure = (error: unknown): unknown => {
 export const startFailure = (error: unknown): unknown =>
   error instanceof DriverError && error.kind === 'failed' ? sandboxUnavailable('The sandbox could not be started', error) : driverFailure(error);
 
+/** What the files and commands of a definition run into is no fault of this request: the sandbox could not be made as it is defined. */
+export const preparationFailure = (error: unknown): unknown => {
+  const failure = driverFailure(error);
+  const ofAFile = error instanceof DriverError && failure instanceof GatehouseError && failure.code !== 'sandbox_error';
+  return ofAFile ? sandboxFailed(`The sandbox could not be prepared: ${error.message}`, error) : failure;
+};
+
 /** Awaits work of the driver; what it throws is an error of the contract. */
-export const driven = async <T>(work: Promise<T>): Promise<T> => {
+export const driven = async <T>(work: Promise<T>, meaning: (error: unknown) => unknown = driverFailure): Promise<T> => {
   try {
     return await work;
   } catch (error) {
-    throw driverFailure(error);
+    throw meaning(error);
   }
 };

@@ -2,7 +2,7 @@ import { type FilesInput, filesOf, sandboxFailed, sandboxTimedOut } from '@gateh
 import { CWD_DEFAULT } from '../agents/agent-definition.js';
 import type { SandboxHandle } from '../drivers/sandbox.driver.js';
 import type { Envs } from '../envs/sealed-envs.js';
-import { driven } from './driver-failure.js';
+import { driven, preparationFailure } from './driver-failure.js';
 import { loggedStep, type StepLog } from './logged-step.js';
 import { HOME, sandboxPath } from './sandbox-path.js';
 
@@ -28,17 +28,17 @@ export const prepareSandbox = async (handle: SandboxHandle, { files, cwd, setup,
   const bytes = [...contents.values()].reduce((sum, { length }) => sum + length, 0);
   await loggedStep(log, { step: 'files', files: contents.size, bytes }, () => writeFiles(handle, contents, signal));
   // What every new home has need not be made.
-  if (cwd !== null && sandboxPath(cwd) !== CWD_DEFAULT) await unlessAborted(() => driven(handle.files.mkdir(sandboxPath(cwd))), signal);
+  if (cwd !== null && sandboxPath(cwd) !== CWD_DEFAULT) await unlessAborted(() => driven(handle.files.mkdir(sandboxPath(cwd)), preparationFailure), signal);
   for (const [index, command] of setup.entries()) {
     const options = { command, cwd: cwd === null ? HOME : sandboxPath(cwd), env: envs, timeoutMs: SETUP_TIMEOUT_MS, capBytes: SETUP_OUTPUT_BYTES, signal };
-    const { exitCode, timedOut } = await loggedStep(log, { step: 'command', number: index + 1, of: setup.length }, () => driven(handle.exec(options)), ended => ({ exitCode: ended.exitCode, timedOut: ended.timedOut }));
+    const { exitCode, timedOut } = await loggedStep(log, { step: 'command', number: index + 1, of: setup.length }, () => driven(handle.exec(options), preparationFailure), ended => ({ exitCode: ended.exitCode, timedOut: ended.timedOut }));
     if (timedOut) throw sandboxTimedOut(`Setup command ${index + 1} timed out after ${SETUP_TIMEOUT_MS} ms`);
     if (exitCode !== 0) throw sandboxFailed(`Setup command ${index + 1} exited with code ${exitCode}`);
   }
 };
 
 const writeFiles = async (handle: SandboxHandle, files: ReadonlyMap<string, Buffer>, signal: AbortSignal): Promise<void> => {
-  for (const [path, content] of files) await unlessAborted(() => driven(handle.files.write(path, content)), signal);
+  for (const [path, content] of files) await unlessAborted(() => driven(handle.files.write(path, content), preparationFailure), signal);
 };
 
 /** One content per file, however its path is spelled. */
