@@ -4,6 +4,8 @@ import { megabytes, ms, percentile, printTable, verdict } from './table.js';
 
 const CREATES = 40;
 const CALLS = 300;
+/** Until the code a call runs through is compiled, in five processes. */
+const WARM_UP_CALLS = 100;
 const IDLE_BOXES = 10;
 const POOL = 4;
 const LARGE_BYTES = 100 * 1_048_576;
@@ -126,9 +128,9 @@ const measureUse = (): Promise<Record<'execs' | 'writes' | 'reads' | 'uploads' |
     const ids = await Promise.all(Array.from({ length: IDLE_BOXES }, async () => create(world)));
     const idle = boxesOf(system).map(box => chargedMemoryOf(system, box));
     const at = `/v1/sandboxes/${ids[0] ?? ''}`;
-    const execs = await repeat(CALLS, 20, async () => timed(() => call('POST', `${at}/exec`, { command: 'true' })));
-    const writes = await repeat(CALLS, 20, async () => timed(() => call('POST', `${at}/files`, { path: 'small', content: 'x'.repeat(1_024) })));
-    const reads = await repeat(CALLS, 20, async () => timed(() => call('GET', `${at}/files?path=small`)));
+    const execs = await repeat(CALLS, WARM_UP_CALLS, async () => timed(() => call('POST', `${at}/exec`, { command: 'true' })));
+    const writes = await repeat(CALLS, WARM_UP_CALLS, async () => timed(() => call('POST', `${at}/files`, { path: 'small', content: 'x'.repeat(1_024) })));
+    const reads = await repeat(CALLS, WARM_UP_CALLS, async () => timed(() => call('GET', `${at}/files?path=small`)));
     const content = randomBytes(LARGE_BYTES);
     const uploads = await repeat(LARGE_ROUNDS, 1, async () => timed(() => upload(`${at}/files?format=stream&path=large`, content)));
     const downloads = await repeat(LARGE_ROUNDS, 1, async () => timed(() => download(`${at}/files?format=stream&path=large`)));
