@@ -285,6 +285,41 @@ export const byteStreamsConformance = (name: string, connect: () => MessageBus):
       await expectError(b.streams.send(newStreamRef(), sources(Buffer.alloc(1))), 'internal_error', 503);
     });
 
+    test('who was counted as absent, and came before that was heard, is not gone', async () => {
+      const bus = connect();
+      let asked = (): void => undefined;
+      let answer = (): void => undefined;
+      const question = new Promise<void>(resolve => (asked = resolve));
+      const heard = new Promise<void>(resolve => (answer = resolve));
+      const receivers = async (channels: readonly string[]): Promise<number[]> => {
+        const counts = await bus.receivers(channels);
+        asked();
+        await heard;
+        return counts;
+      };
+      const late = stage.streams({ bus: Object.assign(Object.create(bus) as MessageBus, { receivers }) });
+      try {
+        const content = late.streams.receive(ref);
+        await question;
+        let goOn = (): void => undefined;
+        const held = new Promise<void>(resolve => (goOn = resolve));
+        const sent = a.streams.send(ref, Readable.from((async function* () {
+          yield Buffer.alloc(CHUNK_BYTES);
+          await held;
+          yield Buffer.alloc(CHUNK_BYTES);
+        })()));
+        const first = (await firstPiece(content)) as Buffer;
+        answer();
+        await new Promise(resolve => setImmediate(resolve));
+        goOn();
+        expect(first.length + (await drain(content)).size).toBe(2 * CHUNK_BYTES);
+        expect(await sent).toMatchObject({ complete: true });
+      } finally {
+        await late.streams.close();
+        await bus.close();
+      }
+    });
+
     test('nobody comes: 503 on either side', async () => {
       const lonely = stage.streams({ streamArrivalMs: 300 }).streams;
       const source = new CountingSource();

@@ -118,9 +118,10 @@ export class ByteStreams {
     const ends = [...this.open.values()];
     if (ends.length === 0) return;
     this.counting = true;
+    const met = ends.map(({ hasMet }) => hasMet);
     try {
       const counts = await this.bus.receivers(ends.map(({ peer }) => peer));
-      for (const [index, end] of ends.entries()) end.count(counts[index] ?? 0);
+      for (const [index, end] of ends.entries()) end.count(counts[index] ?? 0, met[index] === true);
     } catch {
       // The bus is down: it says so itself, and then all streams fail.
     } finally {

@@ -46,6 +46,10 @@ export class StreamEnd {
     return this.options.peer;
   }
 
+  get hasMet(): boolean {
+    return this.met;
+  }
+
   /**
    * Listens, then greets. Each end does so in this order, whichever is first: so at least one greeting is heard.
    */
@@ -89,10 +93,13 @@ export class StreamEnd {
     else if (!this.closed) this.part?.tick?.();
   }
 
-  /** @param receivers who listen on {@link peer}, counted as {@link MessageBus.receivers} does: what was said before is heard */
-  count(receivers: number): void {
+  /**
+   * @param receivers who listen on {@link peer}, counted as {@link MessageBus.receivers} does: what was said before is heard
+   * @param metBefore whether the other end was there when the question was asked: one that has come since was not counted
+   */
+  count(receivers: number, metBefore: boolean): void {
     if (receivers > 0) this.meet();
-    else if (this.met) this.fail(new Error('The other end of the stream is gone'));
+    else if (metBefore) this.fail(new Error('The other end of the stream is gone'));
   }
 
   fail(reason: unknown): void {
@@ -126,6 +133,6 @@ export class StreamEnd {
   /** A message went to nobody. A farewell may be on its way, and counts. */
   private async lookForPeer(): Promise<void> {
     const [receivers = 0] = await this.options.bus.receivers([this.peer]);
-    this.count(receivers);
+    this.count(receivers, true);
   }
 }
