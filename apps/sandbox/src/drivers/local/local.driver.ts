@@ -193,7 +193,7 @@ export class LocalDriver implements SandboxDriver {
 
   /** null when there is nothing to claim, or it did not work. */
   private async claim(spec: SandboxSpec, signal: AbortSignal): Promise<AgentBox | null> {
-    const idle = await this.pool.take(spec);
+    const idle = await this.pool.take(spec, signal);
     if (!idle) return null;
     if (signal.aborted) await this.pool.giveBack(idle);
     signal.throwIfAborted();

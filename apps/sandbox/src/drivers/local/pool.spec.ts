@@ -73,8 +73,8 @@ describe('the pool', () => {
     /** Disk sizes of the boxes that lie ready. */
     const ready = () => made.filter(({ pretended }) => pretended.isRunning && !taken.has(pretended)).map(box => box.shape.limits.diskBytes / MIB).sort();
     const taken = new Set<PretendedBox>();
-    const take = async (asked: BoxShape) => {
-      const box = (await pool.take(asked)) as (IdleBox & { pretended: PretendedBox }) | null;
+    const take = async (asked: BoxShape, signal = new AbortController().signal) => {
+      const box = (await pool.take(asked, signal)) as (IdleBox & { pretended: PretendedBox }) | null;
       if (box) taken.add(box.pretended);
       return box;
     };
@@ -153,7 +153,34 @@ describe('the pool', () => {
     finish();
     expect(await Promise.all(asked)).toEqual([made[0], null, null]);
     await eventually(() => expect([made.length, ready().length]).toEqual([2, 1]));
-    expect(await take(A)).toBe(made[1]);
+    await eventually(async () => expect(await take(A)).toBe(made[1]));
+  });
+
+  test('keeps the box that is just being made for another, when the one who asked for it gives up', async () => {
+    const { pool, world, made, take, warnings } = begin({ size: 1 });
+    let finish = () => undefined as void;
+    world.start = () => new Promise(resolve => (finish = resolve));
+    pool.fill();
+    const reason = new Error('no longer wanted');
+    const controller = new AbortController();
+    const asked = take(A, controller.signal);
+    controller.abort(reason);
+    await expect(asked).rejects.toBe(reason);
+    finish();
+    await eventually(async () => expect(await take(A)).toBe(made[0]));
+    expect(warnings).toEqual([]);
+  });
+
+  test('hands a box out only once it has been measured: what its owner does then is no failure of the pool', async () => {
+    const { pool, take, warnings } = begin({ size: 1 });
+    pool.fill();
+    await eventually(async () => {
+      const box = await take(A);
+      expect(box).not.toBeNull();
+      box?.pretended.end('stopped');
+    });
+    await new Promise(resolve => setImmediate(resolve));
+    expect(warnings).toEqual([]);
   });
 
   test('gives way where the node needs the room, even while it waits, and comes back', async () => {

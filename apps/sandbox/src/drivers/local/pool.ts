@@ -83,8 +83,11 @@ export class Pool {
     this.tend();
   }
 
-  /** A box of that shape, or the one that is just being made; null where there is none. From then on it is the caller's. */
-  async take(shape: BoxShape): Promise<IdleBox | null> {
+  /**
+   * A box of that shape, or the one that is just being made; null where there is none. From then on it is the caller's.
+   * @throws the reason of `signal` when it aborts before the box is made
+   */
+  async take(shape: BoxShape, signal: AbortSignal): Promise<IdleBox | null> {
     if (!this.open) return null;
     const kind = fixedAtStart(shape);
     const ready = this.ready.find(each => each.kind === kind && each.idle.box.isRunning);
@@ -94,7 +97,21 @@ export class Pool {
     }
     if (this.making?.kind !== kind || this.making.promised) return null;
     this.making.promised = true;
-    return this.making.made; // it began earlier than any start could that begins now
+    return this.promised(this.making.made, signal); // it began earlier than any start could that begins now
+  }
+
+  private async promised(made: Promise<IdleBox | null>, signal: AbortSignal): Promise<IdleBox | null> {
+    let abort = (): void => undefined;
+    const aborted = new Promise<'aborted'>(resolve => {
+      abort = () => resolve('aborted');
+      signal.addEventListener('abort', abort, { once: true });
+      if (signal.aborted) abort();
+    });
+    const idle = await Promise.race([made, aborted]);
+    signal.removeEventListener('abort', abort);
+    if (idle !== 'aborted') return idle;
+    void made.then(late => (late === null ? undefined : this.giveBack(late)));
+    throw signal.reason;
   }
 
   /** What `take` gave and nobody needs after all. */
@@ -193,10 +210,19 @@ export class Pool {
       const idle = await start.finally(() => (this.making = undefined));
       this.failures = 0;
       if (making.promised) return;
+      await this.measure(idle); // while nobody can have it: its owner may end it at any time
       this.add(idle);
-      this.largestBytes = Math.max(this.largestBytes, (await idle.box.stats()).memoryBytes);
     } catch (err) {
       if (!this.ended.signal.aborted) this.failed(err, 'no sandbox could be prepared; it will be tried again');
+    }
+  }
+
+  private async measure(idle: IdleBox): Promise<void> {
+    try {
+      this.largestBytes = Math.max(this.largestBytes, (await idle.box.stats()).memoryBytes);
+    } catch (error) {
+      await this.end(idle);
+      throw error;
     }
   }
 
