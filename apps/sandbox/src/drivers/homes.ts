@@ -1,6 +1,5 @@
 import { chown, mkdir, readdir, rename, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
-import type { IdleDisk } from './sandbox.driver.js';
 
 /** The user commands run as, inside. */
 export const COMMAND_UID = 1000;
@@ -23,12 +22,9 @@ export class Homes {
     return home;
   }
 
-  /** Those of sandboxes, with the time something was last made in them. */
-  async *kept(): AsyncIterable<IdleDisk> {
-    for (const name of await readdir(this.directory)) {
-      const found = await stat(join(this.directory, name)).catch(() => null); // removed meanwhile
-      if (found && !name.endsWith('.tmp')) yield { sandboxId: name, lastUsedAt: found.mtime };
-    }
+  /** Whose they are. */
+  async owners(): Promise<string[]> {
+    return (await readdir(this.directory)).filter(name => !name.endsWith('.tmp'));
   }
 
   /** The sandbox must not be running. */

@@ -55,10 +55,7 @@ export function sandboxDriverConformance(name: string, subject: ConformanceSubje
 
     const idleDisks = async (): Promise<string[]> => {
       const ids: string[] = [];
-      for await (const { sandboxId, lastUsedAt } of driver.idleDisks()) {
-        expect(Date.now() - lastUsedAt.getTime()).toBeLessThan(600_000);
-        ids.push(sandboxId);
-      }
+      for await (const sandboxId of driver.idleDisks()) ids.push(sandboxId);
       return ids;
     };
 

@@ -33,19 +33,14 @@ export interface SandboxDriver {
   /** From now on sandboxes may be prepared before anybody asks for them. Nothing happens where the driver does not do so. */
   warmUp?(): void;
 
-  /** Every disk of this node that has no running sandbox, and when that last ran or its disk was made, whichever is known. */
-  idleDisks(): AsyncIterable<IdleDisk>;
+  /** The sandboxes that have a disk on this node and do not run. */
+  idleDisks(): AsyncIterable<string>;
 
   /** Frees the disk of a sandbox that is not running. Nothing happens when there is none. */
   removeDisk(sandboxId: string): Promise<void>;
 
   /** Lets go of everything; running sandboxes live on and are adopted by the next driver of this node. */
   close(): Promise<void>;
-}
-
-export interface IdleDisk {
-  sandboxId: string;
-  lastUsedAt: Date;
 }
 
 export type Feature =

@@ -40,6 +40,12 @@ export class NodeSandboxesStore {
     return new Map(rows.map(row => [row.id, row]));
   }
 
+  /** Those of these that are sandboxes, of whatever node. */
+  async existing(ids: readonly string[]): Promise<ReadonlySet<string>> {
+    const rows = await this.database.sandbox.findMany({ where: { id: { in: ids.filter(isUuid) } }, select: { id: true } });
+    return new Set(rows.map(({ id }) => id));
+  }
+
   /** Null when the sandbox is gone. */
   async startPlan(id: string): Promise<StartPlan | null> {
     const [row] = await this.database.$queryRaw<{ generation: number; timeoutMs: number | null; definition: KeptDefinition }[]>`

@@ -19,9 +19,9 @@ describe('a node that comes back after a crash', () => {
   });
 
   /** The next process of the same node: the boxes live on, its memory is empty. */
-  const comeBack = async (): Promise<TestNode> => {
+  const comeBack = async (nowMs?: number): Promise<TestNode> => {
     const after = makeNode(database, { driver: before.driver, nodeId: before.nodeId, keyRing: before.keyRing });
-    await after.reconciling.run();
+    await after.reconciling.run(nowMs);
     return after;
   };
   const row = async (status: SandboxStatus, generation: number, nodeId = before.nodeId): Promise<string> => {
@@ -62,20 +62,27 @@ describe('a node that comes back after a crash', () => {
     expect(await before.rows.removals()).toEqual([]);
   });
 
-  it('frees disks that no row has known for a day, and no others', async () => {
-    const [old, young, stopped] = [uuidV7(), uuidV7(), await row('stopped', 1)];
-    const yesterday = new Date(Date.now() - 25 * 3_600_000);
-    for (const id of [old, young, 'probe']) before.driver.disks.add(id);
-    for (const id of [old, stopped, 'probe']) before.driver.lastUsedAt.set(id, yesterday);
-    await comeBack();
-    expect([...before.driver.disks].sort()).toEqual([young, stopped].sort());
+  it('frees disks that no row was there for whenever it looked, for a day, and no others', async () => {
+    const [orphan, elsewhere, stopped, restored] = [uuidV7(), await row('stopped', 1, `node-${uuidV4()}`), await row('stopped', 1), uuidV7()];
+    for (const id of [orphan, restored, 'probe']) before.driver.disks.add(id);
+    const after = await comeBack(0);
+    const HOUR = 3_600_000;
+    await database.sandbox.create({ data: { id: restored, sandboxId: restored, teamId: caller.teamId, agentId, agentVersion: 1, nodeId: before.nodeId, status: 'stopped', generation: 1, networkAllowOut: [], networkDenyOut: [] } });
+    await after.reconciling.run(12 * HOUR);
+    await database.sandbox.delete({ where: { id: restored } });
+    await after.reconciling.run(24 * HOUR - 1);
+    expect(before.driver.disks.size).toBe(5);
+    await after.reconciling.run(24 * HOUR);
+    expect([...before.driver.disks].sort()).toEqual([elsewhere, stopped, restored].sort());
   });
 
-  it('destroys boxes that have no row, whatever they are called', async () => {
+  it('ends boxes that have no row, whatever they are called, and leaves their disks for a day', async () => {
     before.driver.runs({ sandboxId: uuidV4(), generation: 1 });
     before.driver.runs({ sandboxId: 'probe', generation: 0 });
-    await comeBack();
-    expect([before.driver.boxes.size, before.driver.disks.size]).toEqual([0, 0]);
+    const after = await comeBack(0);
+    expect([before.driver.boxes.size, before.driver.disks.size]).toEqual([0, 2]);
+    await after.reconciling.run(86_400_000);
+    expect(before.driver.disks.size).toBe(0);
   });
 
   it('finishes deletions that were cut short, its own and those another node noted', async () => {

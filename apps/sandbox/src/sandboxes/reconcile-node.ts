@@ -16,17 +16,23 @@ interface Findings {
   boxesLost: number;
   /** Sandboxes whose first provisioning was cut short. */
   discarded: number;
-  /** Disks that no row has known for a day. */
+  /** Disks that no row was there for whenever one looked, for a day. */
   disksFreed: number;
 }
 
-/** A disk without a row is not needed, but cannot be had back: a database that is being restored gets time for it. */
+/**
+ * A disk without a row is not needed, but cannot be had back: a database that is being restored, or is the wrong one, gets time to be
+ * noticed. Counted by one process; the next begins anew.
+ */
 const ORPHANED_DISK_AGE_MS = 86_400_000;
 const LOOK_UP_AT_ONCE = 1_000;
 
 /** Makes what runs on this node and what its rows say the same again, after a crash, a reboot or a lost write. */
 @Injectable()
 export class ReconcileNode {
+  /** Disks that had no row at every look since then. */
+  private readonly orphanedSinceMs = new Map<string, number>();
+
   constructor(
     @Inject(SANDBOX_DRIVER) private readonly driver: SandboxDriver,
     private readonly boxes: NodeBoxes,
@@ -35,8 +41,11 @@ export class ReconcileNode {
     @Inject(LOGGER) private readonly logger: Logger,
   ) {}
 
-  /** Safe beside live traffic: what this process runs or is busy with is left alone. */
-  async run(): Promise<void> {
+  /**
+   * Safe beside live traffic: what this process runs or is busy with is left alone.
+   * @param nowMs of a clock that only goes forward
+   */
+  async run(nowMs = performance.now()): Promise<void> {
     const { swept } = await this.driver.reconcile();
     const findings: Findings = { adopted: 0, boxesEnded: 0, boxesLost: 0, discarded: 0, disksFreed: 0 };
     // Rows before boxes: a row that was active then and whose box is missing now has really lost it.
@@ -47,7 +56,7 @@ export class ReconcileNode {
     for (const box of found) await this.settle(box.sandboxId, () => this.settleBox(box, rowsAfter.get(box.sandboxId), findings));
     for (const row of rowsBefore) await this.settle(row.id, () => this.settleRow(row, findings));
     await this.removals.sweep();
-    await this.freeOrphanedDisks(findings);
+    await this.freeOrphanedDisks(findings, nowMs);
     if (swept.length > 0 || Object.values(findings).some(count => count > 0)) this.logger.info({ ...findings, leftoversCleared: swept.length }, 'node reconciled');
   }
 
@@ -66,7 +75,7 @@ export class ReconcileNode {
       return { handle, timeoutMs: plan.timeoutMs };
     }
     findings.boxesEnded++;
-    await (row === undefined ? handle.destroy() : handle.stop());
+    await handle.stop(); // its disk is an orphan from now on, if no row knows it
     return null;
   }
 
@@ -76,20 +85,28 @@ export class ReconcileNode {
     return null;
   }
 
-  private async freeOrphanedDisks(findings: Findings): Promise<void> {
-    const old: string[] = [];
-    for await (const { sandboxId, lastUsedAt } of this.driver.idleDisks()) if (Date.now() - lastUsedAt.getTime() > ORPHANED_DISK_AGE_MS) old.push(sandboxId);
-    for (let at = 0; at < old.length; at += LOOK_UP_AT_ONCE) {
-      const ids = old.slice(at, at + LOOK_UP_AT_ONCE);
-      const known = await this.rows.known(ids);
-      for (const id of ids.filter(id => !known.has(id))) {
-        await this.settle(id, async () => {
-          await this.driver.removeDisk(id);
-          findings.disksFreed++;
-          return null;
-        });
-      }
+  private async freeOrphanedDisks(findings: Findings, nowMs: number): Promise<void> {
+    const idle: string[] = [];
+    for await (const sandboxId of this.driver.idleDisks()) idle.push(sandboxId);
+    const orphans = new Set<string>();
+    for (let at = 0; at < idle.length; at += LOOK_UP_AT_ONCE) {
+      const ids = idle.slice(at, at + LOOK_UP_AT_ONCE);
+      const existing = await this.rows.existing(ids);
+      for (const id of ids) if (!existing.has(id)) orphans.add(id);
     }
+    for (const id of this.orphanedSinceMs.keys()) if (!orphans.has(id)) this.orphanedSinceMs.delete(id);
+    for (const id of orphans) {
+      const sinceMs = this.orphanedSinceMs.get(id) ?? nowMs;
+      this.orphanedSinceMs.set(id, sinceMs);
+      if (nowMs - sinceMs >= ORPHANED_DISK_AGE_MS) await this.settle(id, () => this.freeDisk(id, findings));
+    }
+  }
+
+  private async freeDisk(id: string, findings: Findings): Promise<null> {
+    await this.driver.removeDisk(id);
+    this.orphanedSinceMs.delete(id);
+    findings.disksFreed++;
+    return null;
   }
 
   /** One sandbox that resists must not keep the others from being settled. */

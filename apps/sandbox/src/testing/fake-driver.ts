@@ -1,5 +1,5 @@
 import { DriverError } from '../drivers/driver-error.js';
-import type { BoxRef, ExecOptions, ExecResult, ExitReason, IdleDisk, ProbeReport, ReconcileReport, SandboxDriver, SandboxHandle, SandboxSpec } from '../drivers/sandbox.driver.js';
+import type { BoxRef, ExecOptions, ExecResult, ExitReason, ProbeReport, ReconcileReport, SandboxDriver, SandboxHandle, SandboxSpec } from '../drivers/sandbox.driver.js';
 import { FakeFiles } from './fake-files.js';
 
 const DONE: ExecResult = { stdout: Buffer.alloc(0), stderr: Buffer.alloc(0), exitCode: 0, signal: null, timedOut: false, truncated: false };
@@ -12,8 +12,6 @@ export class FakeDriver implements SandboxDriver {
   readonly name = 'local';
   readonly boxes = new Map<string, FakeBox>();
   readonly disks = new Set<string>();
-  /** Where it is not just now. */
-  readonly lastUsedAt = new Map<string, Date>();
   /** Every start that was asked for. */
   readonly starts: SandboxSpec[] = [];
   problems: string[] = [];
@@ -59,8 +57,8 @@ export class FakeDriver implements SandboxDriver {
     return { adopted: [...this.boxes.values()].map(({ ref }) => ref), swept: [] };
   }
 
-  async *idleDisks(): AsyncIterable<IdleDisk> {
-    for (const sandboxId of [...this.disks]) if (!this.boxes.has(sandboxId)) yield { sandboxId, lastUsedAt: this.lastUsedAt.get(sandboxId) ?? new Date() };
+  async *idleDisks(): AsyncIterable<string> {
+    for (const sandboxId of [...this.disks]) if (!this.boxes.has(sandboxId)) yield sandboxId;
   }
 
   async removeDisk(sandboxId: string): Promise<void> {

@@ -1,5 +1,5 @@
 import { createHash, randomUUID } from 'node:crypto';
-import { mkdir, realpath, rename, rm, stat, writeFile } from 'node:fs/promises';
+import { mkdir, rename, rm, stat, writeFile } from 'node:fs/promises';
 import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 import type { AgentBox } from '../agent-box.js';
@@ -7,11 +7,12 @@ import { BoxTable, checkSandboxId } from '../box-table.js';
 import { DriverError } from '../driver-error.js';
 import type { DriverLogger } from '../driver-logger.js';
 import { prepareAgentRuntime } from '../local/agent-runtime.js';
-import { Layout, NODE_ID } from '../local/layout.js';
-import { NodeLock } from '../local/node-lock.js';
+import type { Layout } from '../local/layout.js';
+import type { NodeLock } from '../local/node-lock.js';
 import { StartGate } from '../local/start-gate.js';
 import { etcFiles } from '../local/template-layout.js';
-import type { BoxRef, IdleDisk, ProbeReport, ReconcileReport, SandboxDriver, SandboxHandle, SandboxSpec } from '../sandbox.driver.js';
+import type { BoxRef, ProbeReport, ReconcileReport, SandboxDriver, SandboxHandle, SandboxSpec } from '../sandbox.driver.js';
+import { takeNode } from '../take-node.js';
 import { ContainerEvents } from './container-events.js';
 import { ContainerStarter, type NodeParts } from './container-starter.js';
 import { EngineApi } from './engine-api.js';
@@ -66,19 +67,7 @@ export class DockerDriver implements SandboxDriver {
    */
   static async open(given: DockerDriverOptions, log: DriverLogger): Promise<DockerDriver> {
     const options = { ...DEFAULTS, ...given };
-    if (!NODE_ID.test(options.nodeId)) throw new DriverError('failed', 'The node id must be 1 to 64 letters, digits, "-", "_" or "."');
-    const lock = await NodeLock.acquire(options.nodeId).catch(error => {
-      throw new DriverError('unavailable', `Another process drives node "${options.nodeId}"`, error);
-    });
-    try {
-      for (const directory of [options.runDir, options.dataDir]) await mkdir(directory, { recursive: true, mode: 0o711 });
-      const layout = new Layout(await realpath(options.runDir), await realpath(options.dataDir));
-      for (const directory of [layout.boxes, layout.homes, layout.agentVersions]) await mkdir(directory, { recursive: true, mode: 0o711 });
-      return new DockerDriver(options, log, layout, lock, new EngineApi(options.socketPath));
-    } catch (error) {
-      await lock.release();
-      throw new DriverError('failed', 'The directories of the sandbox driver cannot be used', error);
-    }
+    return takeNode(options, ['boxes', 'homes', 'agentVersions'], (layout, lock) => new DockerDriver(options, log, layout, lock, new EngineApi(options.socketPath)));
   }
 
   async probe(): Promise<ProbeReport> {
@@ -118,8 +107,8 @@ export class DockerDriver implements SandboxDriver {
     return report;
   }
 
-  async *idleDisks(): AsyncIterable<IdleDisk> {
-    for await (const disk of this.homes.kept()) if (!this.boxes.has(disk.sandboxId)) yield disk;
+  async *idleDisks(): AsyncIterable<string> {
+    for (const sandboxId of await this.homes.owners()) if (!this.boxes.has(sandboxId)) yield sandboxId;
   }
 
   async removeDisk(sandboxId: string): Promise<void> {

@@ -6,7 +6,6 @@ import { DriverError } from '../driver-error.js';
 import { Homes } from '../homes.js';
 import { BlankImages } from './blank-image.js';
 import { bootId } from './host-process.js';
-import type { IdleDisk } from '../sandbox.driver.js';
 import type { Layout } from './layout.js';
 import { runTool } from './run-tool.js';
 
@@ -71,12 +70,9 @@ export class Disks {
     }
   }
 
-  /** Those of sandboxes, with the time of the last start that changed something about them. */
-  async *kept(): AsyncIterable<IdleDisk> {
-    for (const sandboxId of [...this.metas.keys()]) {
-      const found = await stat(this.metaPath(sandboxId)).catch(() => null); // removed meanwhile
-      if (found) yield { sandboxId, lastUsedAt: found.mtime };
-    }
+  /** Whose they are. */
+  get owners(): string[] {
+    return [...this.metas.keys()];
   }
 
   has(sandboxId: string): boolean {

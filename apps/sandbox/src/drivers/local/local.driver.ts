@@ -1,17 +1,17 @@
-import { mkdir, realpath } from 'node:fs/promises';
 import { availableParallelism } from 'node:os';
 import type { AgentBox } from '../agent-box.js';
 import { BoxTable, checkSandboxId } from '../box-table.js';
 import { DriverError } from '../driver-error.js';
 import type { DriverLogger } from '../driver-logger.js';
-import type { BoxRef, IdleDisk, ProbeReport, ReconcileReport, SandboxDriver, SandboxHandle, SandboxSpec } from '../sandbox.driver.js';
+import type { BoxRef, ProbeReport, ReconcileReport, SandboxDriver, SandboxHandle, SandboxSpec } from '../sandbox.driver.js';
+import { takeNode } from '../take-node.js';
 import { prepareAgentRuntime } from './agent-runtime.js';
 import { loadMeta } from './box-files.js';
 import { BoxStarter } from './box-starter.js';
 import { Cgroups } from './cgroups.js';
 import { Disks } from './disks.js';
-import { Layout, NODE_ID } from './layout.js';
-import { NodeLock } from './node-lock.js';
+import type { Layout } from './layout.js';
+import type { NodeLock } from './node-lock.js';
 import type { LocalDriverOptions, ResolvedOptions } from './options.js';
 import { probeHost } from './probe.js';
 import { Pool } from './pool.js';
@@ -82,22 +82,12 @@ export class LocalDriver implements SandboxDriver {
    */
   static async open(given: LocalDriverOptions, log: DriverLogger): Promise<LocalDriver> {
     const options = { ...DEFAULTS, ...given };
-    if (!NODE_ID.test(options.nodeId)) throw new DriverError('failed', 'The node id may hold letters, digits, "-", "_" and "."');
-    const lock = await NodeLock.acquire(options.nodeId).catch((error: unknown) => {
-      throw new DriverError('unavailable', `Another process drives node "${options.nodeId}"`, error);
-    });
-    try {
-      for (const directory of [options.runDir, options.dataDir]) await mkdir(directory, { recursive: true, mode: 0o711 });
-      const layout = new Layout(await realpath(options.runDir), await realpath(options.dataDir));
-      for (const directory of [layout.boxes, layout.runtimeRoot, layout.templates, layout.agentVersions]) await mkdir(directory, { recursive: true, mode: 0o711 });
+    return takeNode(options, ['boxes', 'runtimeRoot', 'templates', 'agentVersions'], async (layout, lock) => {
       const disks = new Disks(layout, options.uidBase);
       await disks.open();
       const templates = new Templates(layout.templates, given.templatesDir ?? layout.installedTemplates, options.allowHostTemplate);
       return new LocalDriver(options, log, layout, lock, disks, templates);
-    } catch (error) {
-      await lock.release();
-      throw new DriverError('failed', 'The directories of the sandbox driver cannot be used', error);
-    }
+    });
   }
 
   async probe(): Promise<ProbeReport> {
@@ -147,8 +137,8 @@ export class LocalDriver implements SandboxDriver {
     this.pool.fill();
   }
 
-  async *idleDisks(): AsyncIterable<IdleDisk> {
-    for await (const disk of this.disks.kept()) if (!this.boxes.has(disk.sandboxId)) yield disk;
+  async *idleDisks(): AsyncIterable<string> {
+    for (const sandboxId of this.disks.owners) if (!this.boxes.has(sandboxId)) yield sandboxId;
   }
 
   async removeDisk(sandboxId: string): Promise<void> {

@@ -22,6 +22,7 @@ class PretendedBox {
   constructor(readonly memoryBytes: number) {}
 
   async stats(): Promise<{ memoryBytes: number }> {
+    if (!this.isRunning) throw new Error('it has ended');
     return { memoryBytes: this.memoryBytes };
   }
 
