@@ -14,12 +14,10 @@ const AGENT_DIR = join(import.meta.dirname, 'agent');
 
 export interface DriverConfig extends MachineConfig {
   NODE_ID: string;
-  /** Default: `templates` in SANDBOX_DATA_DIR. */
-  templatesDir?: string;
 }
 
-/** The driver that SANDBOX_DRIVER names. */
-export const openDriver = (config: DriverConfig, logger: DriverLogger): Promise<SandboxDriver> => {
+/** The driver that SANDBOX_DRIVER names. Templates are looked for in `templates` of SANDBOX_DATA_DIR unless another directory is given. */
+export const openDriver = (config: DriverConfig, logger: DriverLogger, templatesDir?: string): Promise<SandboxDriver> => {
   const production = config.NODE_ENV === 'production';
   const drivers: Record<MachineConfig['SANDBOX_DRIVER'], () => Promise<SandboxDriver>> = {
     local: () =>
@@ -39,8 +37,7 @@ export const openDriver = (config: DriverConfig, logger: DriverLogger): Promise<
             first: { template: config.SANDBOX_TEMPLATE, limits: defaultLimits(sizesOf(config)) },
           },
           template: config.SANDBOX_TEMPLATE,
-          // Configuration that was read throws when it is asked for a name it does not have.
-          ...(Object.hasOwn(config, 'templatesDir') && config.templatesDir !== undefined && { templatesDir: config.templatesDir }),
+          ...(templatesDir !== undefined && { templatesDir }),
           allowHostTemplate: !production,
           requireQuota: production && !config.SANDBOX_UNLIMITED_DISKS,
         },

@@ -102,9 +102,9 @@ async function tryAs(kind: Kind, config: MachineConfig): Promise<Trial> {
         SANDBOX_RUN_DIR: await throwAway(config.SANDBOX_RUN_DIR),
         SANDBOX_DATA_DIR: await throwAway(config.SANDBOX_DATA_DIR),
         SANDBOX_UID_BASE: LAST_UID_BASE - randomInt(RANGES) * IDS,
-        templatesDir: join(config.SANDBOX_DATA_DIR, 'templates'),
       },
       QUIET,
+      join(config.SANDBOX_DATA_DIR, 'templates'),
     );
     try {
       return { report: await driver.probe(), tookMs: performance.now() - begun };

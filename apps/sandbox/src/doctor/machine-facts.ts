@@ -1,8 +1,8 @@
 import { access, readdir, readFile } from 'node:fs/promises';
-import { request } from 'node:http';
 import { release } from 'node:os';
 import { join } from 'node:path';
 import type { MachineConfig } from '../config.js';
+import { EngineApi } from '../drivers/docker/engine-api.js';
 import { cgroupVersion } from '../drivers/local/cgroups.js';
 import { findProgram } from '../drivers/local/find-program.js';
 import { CURRENT_RUNC, lacksFixes, runtimeVersion } from '../drivers/local/runtime-version.js';
@@ -22,8 +22,7 @@ const DOCKER_TIMEOUT_MS = 3_000;
 /** Only looks; nothing is changed, nothing started. */
 export async function machineFacts(config: MachineConfig): Promise<Fact[]> {
   const local = config.SANDBOX_DRIVER === 'local';
-  const facts = await Promise.all([kernel(), root(), ...(local ? [runtime(config.SANDBOX_RUNTIME)] : []), init(config.SANDBOX_INIT), namespaces(), seccomp(), cgroups(), loopDevices(local), kvm(), gvisor(), docker(config)]);
-  return facts;
+  return Promise.all([kernel(), root(), ...(local ? [runtime(config.SANDBOX_RUNTIME)] : []), init(config.SANDBOX_INIT), namespaces(), seccomp(), cgroups(), loopDevices(local), kvm(), gvisor(), docker(config)]);
 }
 
 async function kernel(): Promise<Fact> {
@@ -98,31 +97,12 @@ async function docker({ SANDBOX_DRIVER, SANDBOX_DOCKER_HOST }: MachineConfig): P
   const name = 'docker';
   const socketPath = SANDBOX_DOCKER_HOST.slice('unix://'.length);
   try {
-    const { Version, ApiVersion } = await dockerVersion(socketPath);
+    const { Version, ApiVersion } = await new EngineApi(socketPath, DOCKER_TIMEOUT_MS).version();
     return { name, state: 'fine', says: `engine ${Version}, API ${ApiVersion} (${socketPath})` };
   } catch (error) {
     const says = `does not answer at ${socketPath} (${(error as NodeJS.ErrnoException).code ?? 'no answer'})`;
     return SANDBOX_DRIVER === 'docker' ? { name, state: 'missing', says, mend: 'apt-get install docker.io, or name its socket in SANDBOX_DOCKER_HOST' } : { name, state: 'unused', says };
   }
-}
-
-function dockerVersion(socketPath: string): Promise<{ Version?: string; ApiVersion?: string }> {
-  return new Promise((resolve, reject) => {
-    const asking = request({ socketPath, path: '/version', signal: AbortSignal.timeout(DOCKER_TIMEOUT_MS) }, response => {
-      let body = '';
-      response.setEncoding('utf8');
-      response.on('data', (text: string) => (body.length < 65_536 ? (body += text) : response.destroy()));
-      response.on('error', reject);
-      response.on('end', () => {
-        try {
-          resolve(JSON.parse(body) as object);
-        } catch (error) {
-          reject(error);
-        }
-      });
-    });
-    asking.on('error', reject).end();
-  });
 }
 
 function read(path: string): Promise<string> {
