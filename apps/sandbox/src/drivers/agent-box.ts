@@ -15,10 +15,10 @@ const IDLE_TIMEOUT_MS = 1_000;
 const EXEC_TIMEOUT_MS = 60_000;
 const EXEC_CAP_BYTES = 10 * 1024 * 1024;
 /** Of all commands of this process that have not ended yet. */
-const heldOutput = new HeldOutput(512 * 1024 * 1024);
+const heldOutput = new HeldOutput(256 * 1024 * 1024);
 
 /** The way to the agent of one box. */
-export interface AgentConnection {
+interface AgentConnection {
   readonly dial: Dial;
   close(): void;
 }
