@@ -1,6 +1,6 @@
 import { describe, expect, test } from '@jest/globals';
 import { GatehouseError } from './errors/gatehouse-error.js';
-import { FileRef, ListFiles, MakeDirectory, ReadFile, ReceiveUpload, RenameFile, SendDownload, UploadFile, WriteFile, WriteFiles } from './files.js';
+import { decodeLength, encodeLength, FileRef, ListFiles, MakeDirectory, ReadFile, ReceiveUpload, RenameFile, SendDownload, UploadFile, WriteFile, WriteFiles } from './files.js';
 import type { InputClass } from './validation/input-fields.js';
 import { parseHttpInput, parseInput } from './validation/parse-input.js';
 
@@ -16,6 +16,20 @@ const inBody = (type: InputClass<object>, body: Record<string, unknown>): unknow
 const inQuery = (type: InputClass<object>, query: Record<string, unknown>, body: Record<string, unknown> = {}): unknown => outcome(() => parseHttpInput(type, { path: { id: 's' }, query, body }));
 const id = 's';
 const PATH_BYTES = 'must have 1 to 4096 bytes';
+
+test.each([
+  [0, '0000000000000000'],
+  [258, '0000000000000102'],
+  [Number.MAX_SAFE_INTEGER, '001fffffffffffff'],
+])('the length %d is eight bytes before a content, big-endian', (length, hex) => {
+  expect(encodeLength(length).toString('hex')).toBe(hex);
+  expect(decodeLength(Buffer.from(hex, 'hex'))).toBe(length);
+});
+
+test('a length that cannot be one is not written, and half a length is not read', () => {
+  for (const length of [-1, 0.5, NaN]) expect(() => encodeLength(length)).toThrow(RangeError);
+  expect(() => decodeLength(Buffer.alloc(7))).toThrow(RangeError);
+});
 
 describe('several files', () => {
   test.each<[Record<string, unknown>, unknown]>([

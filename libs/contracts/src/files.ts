@@ -6,15 +6,39 @@ import { IsInteger, IsOneOf, IsPath, IsText, Rule } from './validation/rules.js'
 
 /** Bytes of a file that is read as text or as a blob, and of a blob that is written. */
 export const BLOB_BYTES_MAX = 10 * 1_048_576;
-/** Bytes of a file that is uploaded as a stream. */
-export const STREAM_BYTES_MAX = 1_024 * 1_048_576;
 export const LIST_DEPTH_DEFAULT = 1;
 export const LIST_ENTRIES_MAX = 10_000;
 
 export const BYTE_FORMATS = ['blob', 'stream'] as const;
 export type ByteFormat = (typeof BYTE_FORMATS)[number];
-export const READ_FORMATS = ['text', ...BYTE_FORMATS] as const;
-export type ReadFormat = (typeof READ_FORMATS)[number];
+const READ_FORMATS = ['text', ...BYTE_FORMATS] as const;
+type ReadFormat = (typeof READ_FORMATS)[number];
+
+/** How large a file may be that is uploaded, in bytes, and what a client is told that sends more. */
+export const UPLOADS: Readonly<Record<ByteFormat, { readonly bytesMax: number; readonly whenLarger: string }>> = {
+  blob: { bytesMax: BLOB_BYTES_MAX, whenLarger: 'Request body exceeds 10 MiB' },
+  stream: { bytesMax: 1_024 * 1_048_576, whenLarger: 'Upload exceeds 1 GiB' },
+};
+
+/** Bytes of what {@link encodeLength} gives. */
+export const LENGTH_BYTES = 8;
+
+/**
+ * The head of a download, which stands on its stream before the content: how many bytes that has, as an unsigned integer of eight
+ * bytes, big-endian.
+ * @throws RangeError when the length is no integer, or negative
+ */
+export const encodeLength = (length: number): Buffer => {
+  const head = Buffer.alloc(LENGTH_BYTES);
+  head.writeBigUInt64BE(BigInt(length));
+  return head;
+};
+
+/**
+ * What {@link encodeLength} was given.
+ * @throws RangeError when the head is shorter than {@link LENGTH_BYTES}
+ */
+export const decodeLength = (head: Buffer): number => Number(head.readBigUInt64BE());
 
 /** Any text; its length is bounded by the body it comes in. */
 const IsContent = () => Rule('content', value => (typeof value === 'string' ? null : 'must be a string'));
@@ -116,7 +140,7 @@ export class SendDownload extends FileRef {
   @IsOneOf(BYTE_FORMATS)
   format!: ByteFormat;
 
-  /** Where the content goes to, after its length: eight bytes, big-endian. */
+  /** Where the content goes to, after its length as {@link encodeLength} writes it. */
   @Required()
   @IsStreamName()
   stream!: string;

@@ -2,22 +2,23 @@ import { once } from 'node:events';
 import type { Readable } from 'node:stream';
 import { Controller, Delete, Get, HttpCode, Inject, Post, Req, Res, StreamableFile } from '@nestjs/common';
 import {
-  BLOB_BYTES_MAX,
   type ByteFormat,
   type Caller as CallerType,
+  decodeLength,
   type FileContent,
   type FileEntry,
   FileRef,
   filesRpc,
   GatehouseError,
   internalError,
+  LENGTH_BYTES,
   ListFiles,
   MakeDirectory,
   ReadFile,
   RenameFile,
   type RpcClient,
-  STREAM_BYTES_MAX,
   UploadFile,
+  UPLOADS,
   WriteFile,
   WriteFiles,
   type WrittenFile,
@@ -31,12 +32,6 @@ import { UploadedBytes } from '../edge/uploaded-bytes.js';
 
 /** Number: how long a client that uploads may send nothing. */
 export const UPLOAD_SILENCE_MS = Symbol('UploadSilenceMs');
-
-const UPLOADS: Readonly<Record<ByteFormat, { readonly bytesMax: number; readonly whenLarger: string }>> = {
-  blob: { bytesMax: BLOB_BYTES_MAX, whenLarger: 'Request body exceeds 10 MiB' },
-  stream: { bytesMax: STREAM_BYTES_MAX, whenLarger: 'Upload exceeds 1 GiB' },
-};
-const LENGTH_BYTES = 8;
 
 @Controller('v1/sandboxes/:id/files')
 export class FilesController {
@@ -144,8 +139,10 @@ const readLength = async (bytes: Readable): Promise<number> => {
   for (;;) {
     if (bytes.errored !== null) throw bytes.errored;
     const length = bytes.read(LENGTH_BYTES) as Buffer | null;
-    if (length?.length === LENGTH_BYTES) return Number(length.readBigUInt64BE());
+    if (length?.length === LENGTH_BYTES) return decodeLength(length);
     if (length !== null || bytes.readableEnded) throw internalError(new Error('A content came without its length'));
-    await Promise.race([once(bytes, 'readable'), once(bytes, 'end')]);
+    const turn = new AbortController();
+    const { signal } = turn;
+    await Promise.race([once(bytes, 'readable', { signal }), once(bytes, 'end', { signal })]).finally(() => turn.abort()); // what did not come first listens no more
   }
 };

@@ -1,16 +1,10 @@
 import { Readable } from 'node:stream';
 import { expect, test } from '@jest/globals';
 import { expectError } from '@gatehouse/testing';
-import { textOf, withLength } from './content.js';
+import { withLength } from './content.js';
 
 const all = async (stream: Readable): Promise<Buffer> => Buffer.concat((await stream.toArray()) as Buffer[]);
 const bytes = (...chunks: string[]): Readable => Readable.from(chunks.map(chunk => Buffer.from(chunk)), { objectMode: false });
-
-test('a text is read over the borders of its chunks, and what is no UTF-8 is replaced', async () => {
-  const euro = Buffer.from('\u{feff}€');
-  expect(await textOf(Readable.from([euro.subarray(0, 4), euro.subarray(4), Buffer.from([0xff, 0x00, 0xc3])], { objectMode: false }))).toBe('\u{feff}€\u{fffd}\0\u{fffd}');
-  expect(await textOf(bytes())).toBe('');
-});
 
 test('a content comes after its length', async () => {
   expect((await all(withLength(5, bytes('ab', 'cde')))).toString('hex')).toBe(`0000000000000005${Buffer.from('abcde').toString('hex')}`);

@@ -1,6 +1,5 @@
 import {
   BLOB_BYTES_MAX,
-  type ByteFormat,
   type Caller,
   type FileContent,
   type FileEntry,
@@ -19,7 +18,7 @@ import {
   type RpcHandlers,
   type SandboxRef,
   type SendDownload,
-  STREAM_BYTES_MAX,
+  UPLOADS,
   type WriteFiles,
   type WrittenFile,
 } from '@gatehouse/contracts';
@@ -29,7 +28,8 @@ import type { SandboxFiles } from '../drivers/sandbox.driver.js';
 import { driven } from '../sandboxes/driver-failure.js';
 import { HeldSandboxes } from '../sandboxes/held-sandboxes.js';
 import { HOME, sandboxPath } from '../sandboxes/sandbox-path.js';
-import { textOf, withLength } from './content.js';
+import { textOf } from '../sandboxes/text-of.js';
+import { withLength } from './content.js';
 import { entryView } from './entry-view.js';
 import { RunningTransfers } from './running-transfers.js';
 
@@ -37,7 +37,6 @@ type Signal = Pick<RpcCall, 'signal'>;
 
 /** Without them nothing of the sandbox is left that a command could start in. */
 const KEPT: ReadonlySet<string> = new Set(['/', '/home', HOME]);
-const UPLOAD_BYTES_MAX: Readonly<Record<ByteFormat, number>> = { blob: BLOB_BYTES_MAX, stream: STREAM_BYTES_MAX };
 /** A text beyond this counts as a transfer: as an answer it may be many times as large. */
 const SMALL_TEXT_BYTES_MAX = 256 * 1_024;
 
@@ -67,7 +66,7 @@ export class FilesService implements RpcHandlers<typeof filesRpc> {
       this.transfers.run(caller.teamId, async () => {
         const content = this.streams.receive(stream, signal);
         try {
-          return { path: sandboxPath(path), size: await driven(box.write(sandboxPath(path), content, { maxBytes: UPLOAD_BYTES_MAX[format] })) };
+          return { path: sandboxPath(path), size: await driven(box.write(sandboxPath(path), content, { maxBytes: UPLOADS[format].bytesMax })) };
         } finally {
           content.destroy();
         }

@@ -1,4 +1,3 @@
-import type { Readable } from 'node:stream';
 import { posix } from 'node:path';
 import { CLONE_PATH_DEFAULT, CLONE_TIMEOUT_MS, type CloneRepository, type ClonedRepository, GatehouseError, sandboxFailed, sandboxTimedOut } from '@gatehouse/contracts';
 import type { Logger } from '@gatehouse/platform';
@@ -6,6 +5,7 @@ import { DriverError } from '../drivers/driver-error.js';
 import type { ProcessExit, SandboxHandle } from '../drivers/sandbox.driver.js';
 import { driven } from '../sandboxes/driver-failure.js';
 import { sandboxPath } from '../sandboxes/sandbox-path.js';
+import { textOf } from '../sandboxes/text-of.js';
 import { CLONE_ENV, CLONE_EXIT, cloneCommand, MADE_TARGET } from './clone-command.js';
 import { cloneFailure, loggableStderr } from './git-messages.js';
 
@@ -75,10 +75,4 @@ const remove = async (handle: SandboxHandle, target: string, log: CloneOptions['
   } catch (err) {
     log.warn({ err, sandbox: handle.ref.sandboxId }, 'the half-made target of a clone was not removed');
   }
-};
-
-const textOf = async (stream: Readable): Promise<string> => {
-  const chunks: Buffer[] = [];
-  for await (const chunk of stream as AsyncIterable<Buffer>) chunks.push(chunk);
-  return Buffer.concat(chunks).toString();
 };
