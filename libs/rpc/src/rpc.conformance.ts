@@ -248,6 +248,23 @@ export const rpcConformance = (name: string, connect: () => MessageBus): void =>
       await Promise.all(held);
     });
 
+    test('large results go out one after the other, and all of them', async () => {
+      await stage.instance('a');
+      const client = stage.client();
+      const sizes = Array.from({ length: 20 }, (_, index) => 300_000 + index);
+      const results = await Promise.all(sizes.map(size => client.inflate(caller, { size })));
+      expect(results.map(({ filling }) => filling.length)).toEqual(sizes);
+    });
+
+    test('more of large results than may wait is told to come back, and small ones are not', async () => {
+      await stage.instance('a', { largeCharactersMax: 400_000 });
+      const client = stage.client();
+      expect((await expectError(client.inflate(caller, { size: 500_000 }), 'internal_error', 503)).retryAfter).toBe(1);
+      expect((await client.inflate(caller, { size: 100_000 })).filling).toHaveLength(100_000);
+      expect((await client.inflate(caller, { size: 300_000 })).filling).toHaveLength(300_000);
+      expect((await client.inflate(caller, { size: 300_000 })).filling).toHaveLength(300_000);
+    });
+
     test('a full client refuses before it asks', async () => {
       const { state } = await stage.instance('a');
       const client = stage.client({ callsMax: 1 });

@@ -7,3 +7,7 @@ export const unreachable = (service: ServiceName, cause: unknown): GatehouseErro
 /** The deadline has passed. */
 export const unanswered = (service: ServiceName, cause: unknown): GatehouseError =>
   service === 'sandbox' ? sandboxUnavailable('Sandbox service did not answer in time', cause) : unavailable(cause);
+
+/** It has more to do than it may take on. */
+export const busy = (service: ServiceName): GatehouseError =>
+  service === 'sandbox' ? sandboxUnavailable('Sandbox service has too much to do', undefined, 1) : unavailable(undefined, 1);

@@ -1,9 +1,10 @@
 import { setTimeout } from 'node:timers/promises';
-import { type GatehouseError, type RpcMethodShape, internalError, toGatehouseError, unavailable } from '@gatehouse/contracts';
+import { type GatehouseError, type RpcMethodShape, type ServiceName, type WireError, internalError, toGatehouseError, unavailable } from '@gatehouse/contracts';
 import type { SealingKeys } from '@gatehouse/sealing';
 import type { MessageHandler } from '@nestjs/microservices';
 import { isObservable, lastValueFrom } from 'rxjs';
 import type { MessageBus } from '../bus/message-bus.js';
+import { busy } from '../client/unreachable.js';
 import { HeldElsewhere } from '../held-elsewhere.js';
 import { QuietLog, type RpcLogger } from '../logger.js';
 import { type ReplyPacket, type RequestPacket, PACKET_BYTES_MAX, exceedsBytes, parseCancel, parseRequest } from '../wire/packets.js';
@@ -13,6 +14,7 @@ import { RunningCall } from './running-call.js';
 import { RunningCalls } from './running-calls.js';
 
 export interface ResponderOptions {
+  readonly service: ServiceName;
   readonly bus: MessageBus;
   readonly logger: RpcLogger;
   readonly transportKey: Buffer;
@@ -20,7 +22,13 @@ export interface ResponderOptions {
   readonly requestsMax?: number;
   /** Bytes of one serialised result. */
   readonly packetBytesMax?: number;
+  /** Characters that large results may have together while they wait for their turn to be sent. */
+  readonly largeCharactersMax?: number;
 }
+
+/** From here on a result is large: to encode it takes milliseconds in which nothing else happens, and several times its size. */
+const LARGE_CHARACTERS = 256 * 1_024;
+const LARGE_CHARACTERS_MAX = 256 * 1_024 * 1_024;
 
 /** After the abort: time to notice it and to answer. */
 const ABORT_GRACE_MS = 1_000;
@@ -33,6 +41,10 @@ export class Responder {
   private readonly running = new RunningCalls();
   private readonly dropped: QuietLog;
   private readonly unsent: QuietLog;
+  private readonly full: QuietLog;
+  /** Large results go out one after the other: together they would take more memory than there is, and no turn would be left for anything else. */
+  private lastLarge: Promise<void> = Promise.resolve();
+  private largeCharacters = 0;
   private stopping = false;
 
   constructor(
@@ -43,14 +55,19 @@ export class Responder {
     const warn = (fields: object, message: string): void => options.logger.warn(fields, message);
     this.dropped = new QuietLog(warn);
     this.unsent = new QuietLog(warn);
+    this.full = new QuietLog(warn);
   }
 
   request(message: Buffer): void {
     const packet = parseRequest(message);
     if (packet === null) this.dropped.line({ bytes: message.length }, 'Malformed RPC request dropped');
     else if (this.running.has(packet.id)) this.dropped.line({ pattern: packet.pattern }, 'Repeated RPC request dropped');
-    else if (this.running.size >= (this.options.requestsMax ?? 1_024)) void this.send(packet, { id: packet.id, err: unavailable(undefined, 1).toWire() });
+    else if (this.running.size >= (this.options.requestsMax ?? 1_024)) void this.send(packet, { id: packet.id, err: this.busy() });
     else void this.serve(new RunningCall(packet));
+  }
+
+  private busy(): WireError {
+    return busy(this.options.service).toWire();
   }
 
   cancel(message: Buffer): void {
@@ -74,8 +91,21 @@ export class Responder {
     const reply = await this.answer(call);
     call.end();
     // Nobody waits for the answer to an aborted call, unless it was aborted because this instance stops.
-    if (!call.signal.aborted || this.stopping) await this.send(call.packet, reply);
+    if (!call.signal.aborted || this.stopping) await this.sendInTurn(call.packet, reply);
     this.running.remove(call);
+  }
+
+  private sendInTurn(packet: RequestPacket, reply: ReplyPacket): Promise<void> {
+    const characters = charactersOf(reply.ok);
+    if (characters < LARGE_CHARACTERS) return this.send(packet, reply);
+    if (this.largeCharacters + characters > (this.options.largeCharactersMax ?? LARGE_CHARACTERS_MAX)) {
+      this.full.line({ pattern: packet.pattern, requestId: packet.caller.requestId, characters }, 'RPC result dropped: too many large ones wait to be sent');
+      return this.send(packet, { id: packet.id, err: this.busy() });
+    }
+    this.largeCharacters += characters;
+    const send = (): Promise<void> => this.send(packet, reply).finally(() => (this.largeCharacters -= characters));
+    this.lastLarge = this.lastLarge.then(send, send);
+    return this.lastLarge;
   }
 
   private async answer(call: RunningCall): Promise<ReplyPacket> {
@@ -145,3 +175,16 @@ export class Responder {
     }
   }
 }
+
+/** About how long a result is as text: its texts, and those of its lists, without counting what is small by its form. */
+const charactersOf = (result: unknown): number => {
+  if (typeof result === 'string') return result.length;
+  if (typeof result !== 'object' || result === null) return 0;
+  let characters = 0;
+  for (const part of Object.values(result)) {
+    if (typeof part === 'string') characters += part.length;
+    else if (Array.isArray(part)) characters += part.length * LIST_ITEM_CHARACTERS;
+  }
+  return characters;
+};
+const LIST_ITEM_CHARACTERS = 200;

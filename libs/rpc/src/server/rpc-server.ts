@@ -8,7 +8,6 @@ import { contractProblems } from './contracts-served.js';
 import { Responder, type ResponderOptions } from './responder.js';
 
 export interface RpcServerOptions extends ResponderOptions {
-  readonly service: ServiceName;
   /** Unique among the live instances of the service; what `instance` in a call's options names. */
   readonly instance: string;
   /** What this process answers. It refuses to start unless each method has exactly one handler. */
