@@ -9,6 +9,7 @@ import { AgentsController } from './agents/agents.controller.js';
 import { corsOriginsOf, type GatewayConfig, policiesOf } from './config.js';
 import { Authenticator } from './edge/authenticator.js';
 import { Edge } from './edge/edge.js';
+import { HeldAnswers } from './edge/held-answers.js';
 import { HttpErrorFilter } from './edge/http-error.filter.js';
 import { HealthController } from './health/health.controller.js';
 import { Readiness } from './health/readiness.js';
@@ -57,6 +58,7 @@ export class GatewayModule implements OnApplicationShutdown {
       ],
       controllers: [HealthController, MeController, AgentsController, SandboxesController, FilesController, ThreadsController, GitController, VaultsController, CredentialsController],
       providers: [
+        HeldAnswers,
         { provide: UPLOAD_SILENCE_MS, useValue: config.UPLOAD_SILENCE_SECONDS * 1_000 },
         { provide: REDIS, useFactory: () => openRedis({ url: config.REDIS_URL, connectionName: instance, logger }) },
         { provide: HttpErrorFilter, useFactory: () => new HttpErrorFilter(logger, corsOriginsOf(config)) },

@@ -20,8 +20,8 @@ const limitSpecs = {
   SANDBOX_POOL_MEMORY_MB: integer({ min: 16, max: 1_048_576 })({ default: 512, desc: 'MiB of memory they may use together; one needs about 8' }),
   SANDBOX_COMMANDS_MAX: integer({ min: 1, max: 900 })({ default: 512, desc: 'commands that may run on this node at once' }),
   SANDBOX_COMMANDS_TEAM_MAX: integer({ min: 1, max: 900 })({ default: 128, desc: 'of them, those of one team' }),
-  SANDBOX_TRANSFERS_MAX: integer({ min: 1, max: 250 })({ default: 64, desc: 'large files that may be on their way into and out of sandboxes of this node at once' }),
-  SANDBOX_TRANSFERS_TEAM_MAX: integer({ min: 1, max: 250 })({ default: 16, desc: 'of them, those of one team' }),
+  SANDBOX_TRANSFERS_MAX: integer({ min: 1, max: 250 })({ default: 192, desc: 'large files that may be on their way into and out of sandboxes of this node at once' }),
+  SANDBOX_TRANSFERS_TEAM_MAX: integer({ min: 1, max: 250 })({ default: 96, desc: 'of them, those of one team' }),
 };
 
 /** What decides how sandboxes run on a machine: all a driver is told, and all `gatehouse sandbox doctor` reads. */

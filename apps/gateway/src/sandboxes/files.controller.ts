@@ -17,6 +17,7 @@ import {
   ReadFile,
   RenameFile,
   type RpcClient,
+  sandboxUnavailable,
   UploadFile,
   UPLOADS,
   WriteFile,
@@ -26,6 +27,7 @@ import {
 import { ByteStreams, InjectRpc, newStreamRef } from '@gatehouse/rpc';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { takesBytes } from '../edge/edge.js';
+import { HeldAnswers } from '../edge/held-answers.js';
 import { Caller, Input, readInput } from '../edge/input.decorator.js';
 import { Requires, RequiresOfUploads } from '../edge/requires.decorator.js';
 import { UploadedBytes } from '../edge/uploaded-bytes.js';
@@ -33,11 +35,15 @@ import { UploadedBytes } from '../edge/uploaded-bytes.js';
 /** Number: how long a client that uploads may send nothing. */
 export const UPLOAD_SILENCE_MS = Symbol('UploadSilenceMs');
 
+/** How long the service may take to tell of a body that broke. */
+const UNHEARD_MS = 2_000;
+
 @Controller('v1/sandboxes/:id/files')
 export class FilesController {
   constructor(
     @InjectRpc(filesRpc) private readonly files: RpcClient<typeof filesRpc>,
     private readonly streams: ByteStreams,
+    private readonly held: HeldAnswers,
     @Inject(UPLOAD_SILENCE_MS) private readonly silenceMs: number,
   ) {}
 
@@ -57,8 +63,11 @@ export class FilesController {
   /** Text as JSON, or the bytes as they are with a `Content-Length`. What fails once they flow breaks the connection. */
   @Get()
   @Requires('sandboxes:exec')
-  read(@Caller() caller: CallerType, @Input(ReadFile) { format = 'text', ...file }: ReadFile, @Res({ passthrough: true }) reply: FastifyReply): Promise<FileContent | StreamableFile> {
-    return format === 'text' ? this.files.read(caller, file) : this.download(caller, { ...file, format }, reply);
+  async read(@Caller() caller: CallerType, @Input(ReadFile) { format = 'text', ...file }: ReadFile, @Res({ passthrough: true }) reply: FastifyReply): Promise<FileContent | StreamableFile> {
+    if (format !== 'text') return this.download(caller, { ...file, format }, reply);
+    const text = await this.files.read(caller, file);
+    this.held.hold(text.content.length, reply.raw);
+    return text;
   }
 
   @Delete()
@@ -107,11 +116,18 @@ export class FilesController {
     const body = new UploadedBytes(raw, { ...UPLOADS[input.format], silenceMs: this.silenceMs });
     const over = new AbortController();
     const lost = new AbortController();
-    // What is wrong with the body is for the call to tell: its error reaches the service, which leaves nothing behind and then says so.
-    this.streams.send(stream, body, over.signal).catch((error: unknown) => body.errored === null && lost.abort(error));
+    let unheard: NodeJS.Timeout | undefined;
+    this.streams.send(stream, body, over.signal).catch((error: unknown) => {
+      // What is wrong with the body the service hears, leaves nothing behind and then says so; unless it was not there yet.
+      if (body.errored === null) lost.abort(transferFailure(error));
+      else unheard = setTimeout(() => lost.abort(body.errored), UNHEARD_MS);
+    });
     try {
       return await this.files.upload(caller, { ...input, stream }, { signal: lost.signal });
+    } catch (error) {
+      throw transferFailure(error);
     } finally {
+      clearTimeout(unheard);
       over.abort();
     }
   }
@@ -122,9 +138,17 @@ export class FilesController {
     reply.raw.once('close', () => over.abort(new GatehouseError('invalid_request', 'The request ended before it was complete')));
     const bytes = this.streams.receive(stream, over.signal);
     this.files.download(caller, { ...input, stream }, { signal: over.signal }).catch((error: unknown) => bytes.destroy(error as Error));
-    return new StreamableFile(bytes, { type: 'application/octet-stream', length: await readLength(bytes) });
+    try {
+      return new StreamableFile(bytes, { type: 'application/octet-stream', length: await readLength(bytes) });
+    } catch (error) {
+      throw transferFailure(error);
+    }
   }
 }
+
+/** A stream fails as the bus does; here it is the way to a sandbox that is not there. */
+const transferFailure = (error: unknown): unknown =>
+  error instanceof GatehouseError && error.code === 'internal_error' && error.status === 503 ? sandboxUnavailable('The transfer broke off', error, error.retryAfter) : error;
 
 const isGiven = (body: unknown, name: string): boolean => {
   const value: unknown = (body as Record<string, unknown> | undefined)?.[name];

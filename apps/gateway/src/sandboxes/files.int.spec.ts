@@ -21,6 +21,8 @@ const stage = {
   downloads: [] as { complete?: boolean; failure?: unknown }[],
   /** What a download waits for before it has a file. */
   opening: (_signal: AbortSignal): Promise<void> => Promise.resolve(),
+  /** What an upload waits for before it takes any bytes. */
+  waking: (_signal: AbortSignal): Promise<void> => Promise.resolve(),
 };
 const unused = (): never => {
   throw new Error('not part of this test');
@@ -37,6 +39,7 @@ class ScriptedFiles implements RpcHandlers<typeof filesRpc> {
     const upload: { stream: string; outcome?: unknown } = { stream };
     stage.uploads.push(upload);
     try {
+      await stage.waking(signal);
       const bytes = await buffer(this.streams.receive(stream, signal));
       upload.outcome = bytes;
       return { path, size: bytes.length };
@@ -244,6 +247,19 @@ describe('an upload', () => {
     await eventually(() => expect(stage.uploads).toHaveLength(1));
     socket.destroy();
     await eventually(() => expect(stage.uploads).toMatchObject([{ outcome: { code: 'invalid_request', message: 'The request ended before it was complete' } }]));
+  });
+
+  test('a body that breaks before the service takes any of it is the fault of the body, and the service hears that nobody waits', async () => {
+    stage.waking = signal => new Promise((_resolve, reject) => signal.addEventListener('abort', () => reject(signal.reason as Error)));
+    try {
+      const { socket, received, closed } = await open();
+      socket.write(`${upload('stream', { 'transfer-encoding': 'chunked' })}5\r\nhello\r\nZZ\r\n`);
+      await closed;
+      expect(received()).toContain(JSON.stringify(failure('invalid_request', 'The request is not readable as HTTP', 400)));
+      await eventually(() => expect(stage.uploads).toMatchObject([{ outcome: { name: 'AbortError' } }]));
+    } finally {
+      stage.waking = () => Promise.resolve();
+    }
   });
 
   test('a refusal of the service is answered while the client still sends', async () => {
@@ -463,7 +479,7 @@ test('an upload that finds no room among the streams of the gateway is refused a
   const { send: original } = streams;
   streams.send = () => Promise.reject(unavailable(new Error('no room'), 1));
   try {
-    expect(JSON.parse((await send(`${upload('blob', { 'content-length': 1 })}x`)).body)).toEqual({ error: { code: 'internal_error', message: 'Service temporarily unavailable', status: 503, retryAfter: 1 } });
+    expect(JSON.parse((await send(`${upload('blob', { 'content-length': 1 })}x`)).body)).toEqual({ error: { code: 'sandbox_error', message: 'The transfer broke off', status: 503, retryAfter: 1 } });
   } finally {
     streams.send = original;
   }

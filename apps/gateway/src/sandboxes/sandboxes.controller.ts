@@ -1,4 +1,4 @@
-import { Controller, Delete, Get, HttpCode, Post } from '@nestjs/common';
+import { Controller, Delete, Get, HttpCode, Post, Res } from '@nestjs/common';
 import {
   type Caller as CallerType,
   CreateSandbox,
@@ -13,12 +13,17 @@ import {
   sandboxesRpc,
 } from '@gatehouse/contracts';
 import { InjectRpc } from '@gatehouse/rpc';
+import type { FastifyReply } from 'fastify';
+import { HeldAnswers } from '../edge/held-answers.js';
 import { Caller, Input } from '../edge/input.decorator.js';
 import { Requires, RequiresToCreate } from '../edge/requires.decorator.js';
 
 @Controller('v1/sandboxes')
 export class SandboxesController {
-  constructor(@InjectRpc(sandboxesRpc) private readonly sandboxes: RpcClient<typeof sandboxesRpc>) {}
+  constructor(
+    @InjectRpc(sandboxesRpc) private readonly sandboxes: RpcClient<typeof sandboxesRpc>,
+    private readonly held: HeldAnswers,
+  ) {}
 
   /** Answers when the sandbox is provisioned. */
   @Post()
@@ -51,7 +56,9 @@ export class SandboxesController {
   @Post(':id/exec')
   @HttpCode(200)
   @Requires('sandboxes:exec')
-  exec(@Caller() caller: CallerType, @Input(ExecCommand) input: ExecCommand): Promise<ExecResult> {
-    return this.sandboxes.exec(caller, input);
+  async exec(@Caller() caller: CallerType, @Input(ExecCommand) input: ExecCommand, @Res({ passthrough: true }) { raw }: FastifyReply): Promise<ExecResult> {
+    const result = await this.sandboxes.exec(caller, input);
+    this.held.hold(result.stdout.length + result.stderr.length, raw);
+    return result;
   }
 }

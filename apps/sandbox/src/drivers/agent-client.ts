@@ -3,7 +3,7 @@ import type { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { AgentViolation, parseHealth, parseObject, parseProcesses, parseRefusal, type AgentHealth, type Json } from './agent-answers.js';
 import { SentContent } from './agent-content.js';
-import { encodeFrame, FrameType } from './agent-frames.js';
+import { encodeFrame, FrameType, SPEC_BYTES_MAX } from './agent-frames.js';
 import { AgentProcess } from './agent-process.js';
 import { Deadline } from './deadline.js';
 import { DriverError } from './driver-error.js';
@@ -122,7 +122,9 @@ export class AgentClient {
     return this.follow(`/v1/processes/${encodeURIComponent(id)}/attach`, { stdoutFrom: from.stdout, stderrFrom: from.stderr });
   }
 
-  private async follow(path: string, spec: object, capBytes = Infinity): Promise<AgentProcess> {
+  private async follow(path: string, specification: object, capBytes = Infinity): Promise<AgentProcess> {
+    const spec = encodeFrame(FrameType.spec, JSON.stringify(specification));
+    if (spec.length > SPEC_BYTES_MAX) throw new DriverError('failed', 'The command and its environment are too large');
     const call: AgentCall = { method: 'POST', path };
     const deadline = new Deadline(this.timeoutMs);
     const request = this.request(call, { connection: 'Upgrade', upgrade: 'gatehouse-exec/1' });
@@ -135,7 +137,7 @@ export class AgentClient {
             followed.detach();
             reject(error);
           });
-          socket.write(encodeFrame(FrameType.spec, JSON.stringify(spec)));
+          socket.write(spec);
           followed.started.then(resolve, reject);
         });
         request.on('response', () => reject(this.violated(new AgentViolation('no upgrade'))));

@@ -22,6 +22,8 @@ export interface Frame {
 const HEADER_BYTES = 5;
 const JSON_BYTES_MAX = 64 * 1024;
 export const FRAME_BYTES_MAX = 1024 * 1024;
+/** The agent drops the connection of a longer one. */
+export const SPEC_BYTES_MAX = 8 * 1024 * 1024;
 
 /** What an agent may send, with the longest payload of each. */
 export const AGENT_FRAMES: ReadonlyMap<number, number> = new Map([

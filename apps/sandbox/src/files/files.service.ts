@@ -93,7 +93,7 @@ export class FilesService implements RpcHandlers<typeof filesRpc> {
         const { size, content } = await driven(box.read(sandboxPath(path)));
         try {
           if (format === 'blob') refuseLarge(size);
-          await this.streams.send(stream, withLength(size, content), signal);
+          await driven(this.streams.send(stream, withLength(size, content), signal));
           return { path: sandboxPath(path), size };
         } finally {
           content.destroy();
