@@ -7,7 +7,8 @@ import type { MessageBus } from '../bus/message-bus.js';
 import { busy } from '../client/unreachable.js';
 import { HeldElsewhere } from '../held-elsewhere.js';
 import { QuietLog, type RpcLogger } from '../logger.js';
-import { type ReplyPacket, type RequestPacket, PACKET_BYTES_MAX, exceedsBytes, parseCancel, parseRequest } from '../wire/packets.js';
+import { type ReplyPacket, type RequestPacket, PACKET_BYTES_MAX, parseCancel, parseRequest } from '../wire/packets.js';
+import { encodeReply } from '../wire/reply-texts.js';
 import { openFields, sealResult } from '../wire/sealed-fields.js';
 import type { RpcRequest } from './rpc-request.js';
 import { RunningCall } from './running-call.js';
@@ -166,8 +167,8 @@ export class Responder {
 
   private encode({ pattern, caller }: RequestPacket, reply: ReplyPacket): Buffer {
     try {
-      const text = JSON.stringify(reply);
-      if (!exceedsBytes(text, this.options.packetBytesMax ?? PACKET_BYTES_MAX)) return Buffer.from(text);
+      const message = encodeReply(reply);
+      if (message.length <= (this.options.packetBytesMax ?? PACKET_BYTES_MAX)) return message;
       throw new Error('The result is too large for the message bus');
     } catch (error) {
       this.options.logger.error({ err: error, pattern, requestId: caller.requestId }, 'RPC result cannot be sent');

@@ -1,4 +1,5 @@
 import type { Caller, WireError } from '@gatehouse/contracts';
+import { decodeReply } from './reply-texts.js';
 
 /** Bytes of a serialised packet: two outputs of 10 MiB, of which every character is written as six in JSON, fit. */
 export const PACKET_BYTES_MAX = 128 * 1024 * 1024;
@@ -50,7 +51,7 @@ export const parseCancel = (message: Buffer): CancelPacket | null => {
 };
 
 export const parseReply = (message: Buffer): ReplyPacket | null => {
-  const packet = parseObject(message);
+  const packet = parseObject(message, decodeReply);
   return packet !== null && isText(packet['id']) && isOptionalText(packet['moved']) ? (packet as unknown as ReplyPacket) : null;
 };
 
@@ -59,9 +60,11 @@ export const exceedsBytes = (text: string, bytesMax: number): boolean => text.le
 
 type Fields = Readonly<Record<string, unknown>>;
 
-const parseObject = (message: Buffer): Fields | null => {
+const json = (message: Buffer): unknown => JSON.parse(message.toString());
+
+const parseObject = (message: Buffer, decode: (message: Buffer) => unknown = json): Fields | null => {
   try {
-    const value: unknown = JSON.parse(message.toString());
+    const value = decode(message);
     return isObject(value) ? value : null;
   } catch {
     // Not JSON is as malformed as JSON of another shape.
