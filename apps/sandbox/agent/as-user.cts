@@ -7,9 +7,9 @@ export const HOME = '/home/user';
  * would run as the wrong user. Costs about 0.2 ms, because the kernel sets ids per thread.
  */
 export function asUser<T>(act: () => T): T {
-  process.setegid?.(COMMAND_UID);
-  process.seteuid?.(COMMAND_UID);
   try {
+    process.setegid?.(COMMAND_UID);
+    process.seteuid?.(COMMAND_UID);
     return act();
   } finally {
     process.seteuid?.(0);

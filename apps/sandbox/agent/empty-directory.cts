@@ -19,7 +19,8 @@ interface Level {
 
 /**
  * Empties a directory, however deep and whoever adds to it meanwhile. Follows no link: it goes down name by name and up by `..`, and looks
- * where that led. A step per entry, as the command user; a few descriptors are open for it at any depth.
+ * where that led. A step per entry, as the command user; a few descriptors are open for it at any depth. Without end while others add to it
+ * as fast: to be given up some time.
  */
 export function* emptyDirectory(root: number): Generator<undefined, void> {
   const walk = new Walk(root);

@@ -60,6 +60,15 @@ function translate(error: unknown, codes: Codes): Failure {
   return new Failure(codes[code ?? ''] ?? 'failed', message);
 }
 
+/** Runs what clears up after a failure, and whatever comes of that: the failure itself says more. */
+export function clearingUp(act: () => void): void {
+  try {
+    act();
+  } catch (_second) {
+    // The caller is about to throw the first.
+  }
+}
+
 /** Lets the given errors pass: somebody else was faster, and that is as good. */
 export function tolerating(codes: readonly string[], act: () => void): boolean {
   try {

@@ -6,7 +6,7 @@ import { pipeline } from 'node:stream/promises';
 import { asUser } from './as-user.cjs';
 import { closing, hold, isOfKernel, reopen } from './descriptors.cjs';
 import { Draft } from './draft.cjs';
-import { Failure, finding, making, makingFailure } from './failure.cjs';
+import { clearingUp, Failure, finding, making, makingFailure } from './failure.cjs';
 import { absolute, followed, isDirectory, makeDirectories, placeOf, type Place } from './place.cjs';
 
 const { O_NOCTTY, O_NONBLOCK, O_RDONLY } = constants;
@@ -40,7 +40,7 @@ export async function writeFile(path: string, content: Readable, { mode, maxByte
     asUser(() => draft.publish());
     return { bytes };
   } catch (error) {
-    asUser(() => draft.discard());
+    clearingUp(() => asUser(() => draft.discard()));
     throw makingFailure(error);
   } finally {
     draft.close();

@@ -3,7 +3,7 @@ import { posix } from 'node:path';
 import { asUser } from './as-user.cjs';
 import { closing, holdItself, reopen, within } from './descriptors.cjs';
 import { Draft } from './draft.cjs';
-import { Failure, finding, making, makingFailure } from './failure.cjs';
+import { clearingUp, Failure, finding, making, makingFailure } from './failure.cjs';
 import { entryAt, type FileEntry } from './file-entry.cjs';
 import { absolute, at, isDirectory, leave, makeDirectories, placeOf, temporaryName, type Place } from './place.cjs';
 
@@ -83,15 +83,20 @@ async function moveContent(from: Place, target: string): Promise<void> {
     asUser(() => {
       utimesSync(path, stats.atime, stats.mtime);
       draft?.publish();
-      if (lstatSync(at(from)).ino === stats.ino) unlinkSync(at(from));
+      if (isSame(lstatSync(at(from)), stats)) unlinkSync(at(from));
     });
   } catch (error) {
-    asUser(() => draft?.discard());
+    clearingUp(() => asUser(() => draft?.discard()));
     throw makingFailure(error);
   } finally {
     content.destroy();
     draft?.close();
   }
+}
+
+/** Numbers of inodes are those of one file system: what was mounted there meanwhile may have the same. */
+function isSame(a: Stats, b: Stats): boolean {
+  return a.dev === b.dev && a.ino === b.ino;
 }
 
 function openItself(path: Buffer): { fd: number; stats: Stats } {

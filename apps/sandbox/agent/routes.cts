@@ -62,9 +62,9 @@ export class Routes {
   };
 
   async answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
-    const url = new URL(request.url ?? '/', 'http://agent');
-    const route = this.routes[`${request.method} ${url.pathname}`];
     try {
+      const url = urlOf(request);
+      const route = this.routes[`${request.method} ${url.pathname}`];
       if (!route) throw new Failure('bad-request', 'no such call');
       const body = await route({ url, request, response });
       if (body !== HELD) sendJson(response, 200, JSON.stringify(body ?? {}));
@@ -104,6 +104,11 @@ async function readJson(request: IncomingMessage): Promise<unknown> {
     chunks.push(chunk);
   }
   return JSON.parse(Buffer.concat(chunks).toString());
+}
+
+function urlOf({ url = '/' }: IncomingMessage): URL {
+  if (!URL.canParse(url, 'http://agent')) throw new Failure('bad-request', 'no such call');
+  return new URL(url, 'http://agent');
 }
 
 function pathOf(url: URL, name = 'path'): string {

@@ -474,6 +474,8 @@ export function sandboxFilesConformance(name: string, subject: ConformanceSubjec
         adding.kill();
         await adding.exit;
         expect(await problem(a.files.remove(`${at}/busy`))).toMatch(/passed|not-found/);
+        // Nothing goes on being removed out of sight: each either ended or came back.
+        expect(await names(at)).toEqual([]);
       }, 60_000);
 
       test('by moving what is being removed loses nothing beside it', async () => {
