@@ -7,15 +7,21 @@ const RECONNECT_MS = 1_000;
 const LINE_MAX = 1024 * 1024;
 const NAMES = ['oom', 'die'];
 
-/** What befalls the containers of this node, from the engine's events: how often one ran out of memory, and that it ended. */
+interface Watched {
+  oomKills: number;
+  dead: boolean;
+  waiting: (() => void)[];
+}
+
+/** What befalls the containers of this node that are watched, from the engine's events: how often one ran out of memory, and that it ended. */
 export class ContainerEvents {
-  private readonly oomKills = new Map<string, number>();
-  private readonly dead = new Set<string>();
-  private readonly waiting = new Map<string, (() => void)[]>();
+  private readonly watched = new Map<string, Watched>();
   private readonly closing = new AbortController();
   private stream: Readable | undefined;
-  /** Nanoseconds of the last event; those after it are asked for again when the connection was lost. */
-  private lastNano = Date.now() * 1e6;
+  /** Seconds. What came since then is asked for again when the connection was lost. */
+  private since = Date.now() / 1_000;
+  /** Events since then, each with its second: they are told twice. As many as containers end in two seconds. */
+  private readonly taken = new Map<string, number>();
   private followed: Promise<void> | undefined;
 
   constructor(
@@ -29,25 +35,30 @@ export class ContainerEvents {
     this.followed ??= this.follow();
   }
 
-  /** Of a container since this process listens. */
+  /** Until it is forgotten. What is not watched counts nothing and is not waited for. */
+  watch(id: string): void {
+    if (!this.watched.has(id)) this.watched.set(id, { oomKills: 0, dead: false, waiting: [] });
+  }
+
+  /** Of a container since it is watched. */
   oomKillsOf(id: string): number {
-    return this.oomKills.get(id) ?? 0;
+    return this.watched.get(id)?.oomKills ?? 0;
   }
 
   /** Its end is told after whatever led to it. Gives up after a while: the count is then what is known. */
   async ended(id: string, withinMs: number): Promise<void> {
-    if (this.dead.has(id)) return;
+    const container = this.watched.get(id);
+    if (!container || container.dead) return;
     const { promise, resolve } = told();
-    this.waiting.set(id, [...(this.waiting.get(id) ?? []), resolve]);
+    container.waiting.push(resolve);
     const enough = new AbortController();
     await Promise.race([promise, delay(withinMs, undefined, { signal: enough.signal }).catch(() => undefined)]); // aborted: it was told
     enough.abort();
   }
 
   forget(id: string): void {
-    this.oomKills.delete(id);
-    this.dead.delete(id);
-    this.waiting.delete(id);
+    for (const resolve of this.watched.get(id)?.waiting ?? []) resolve();
+    this.watched.delete(id);
   }
 
   async close(): Promise<void> {
@@ -60,7 +71,7 @@ export class ContainerEvents {
     const { signal } = this.closing;
     while (!signal.aborted) {
       try {
-        this.stream = await this.engine.events(this.labels, NAMES, (this.lastNano + 1) / 1e9);
+        this.stream = await this.engine.events(this.labels, NAMES, this.since);
         if (signal.aborted) this.stream.destroy();
         for await (const line of linesOf(this.stream)) this.take(JSON.parse(line) as EngineEvent);
       } catch (err) {
@@ -71,11 +82,26 @@ export class ContainerEvents {
   }
 
   private take({ Action, Actor: { ID: id }, timeNano }: EngineEvent): void {
-    this.lastNano = Math.max(this.lastNano, timeNano);
-    if (Action === 'oom') return void this.oomKills.set(id, this.oomKillsOf(id) + 1);
-    this.dead.add(id);
-    for (const resolve of this.waiting.get(id) ?? []) resolve();
-    this.waiting.delete(id);
+    if (this.isTold(`${Action} ${id} ${timeNano}`, timeNano)) return;
+    const container = this.watched.get(id);
+    if (!container) return;
+    if (Action === 'oom') return void container.oomKills++;
+    container.dead = true;
+    for (const resolve of container.waiting.splice(0)) resolve();
+  }
+
+  /**
+   * Whether it came before. Numbers of JSON have no nanoseconds of our time, though the same digits always become the same number: so
+   * one asks from a whole second on, the one before the last to be sure, and knows again what came since.
+   */
+  private isTold(event: string, timeNano: number): boolean {
+    if (this.taken.has(event)) return true;
+    const second = Math.floor(timeNano / 1e9);
+    this.taken.set(event, second);
+    const since = Math.max(this.since, second - 1);
+    if (since > this.since) for (const [old, at] of this.taken) if (at < since) this.taken.delete(old);
+    this.since = since;
+    return false;
   }
 }
 

@@ -87,8 +87,8 @@ export class ContainerStarter {
     try {
       await engine.remove(container);
       if (slot !== undefined) await rm(layout.box(slot).root, { recursive: true, force: true });
-      events.forget(container);
     } finally {
+      events.forget(container);
       if (slot !== undefined) this.ownSlots.delete(slot);
     }
   }
@@ -111,7 +111,7 @@ export class ContainerStarter {
   }
 
   private async bringUp({ sandboxId, generation, template, limits, env }: SandboxSpec, slot: string, paths: BoxPaths, signal: AbortSignal): Promise<AgentBox> {
-    const { engine, homes, nodeId, runtime, prepared } = this.parts;
+    const { engine, events, homes, nodeId, runtime, prepared } = this.parts;
     const { agentRuntimeDir, files, uidBase } = await prepared;
     await this.mustBeLimited(template);
     await makeDirectories(paths, uidBase);
@@ -141,7 +141,10 @@ export class ContainerStarter {
     });
     await ready;
     const box = await this.begin({ sandboxId, generation, slot }, id, { env });
-    if (signal.aborted) box.release();
+    if (signal.aborted) {
+      box.release();
+      events.forget(id);
+    }
     signal.throwIfAborted();
     return box;
   }
@@ -157,13 +160,15 @@ export class ContainerStarter {
   }
 
   private async begin(ref: BoxRef, id: string, configuration?: AgentConfiguration): Promise<AgentBox> {
-    const { layout, log, agentTimeoutMs } = this.parts;
+    const { layout, log, events, agentTimeoutMs } = this.parts;
+    events.watch(id);
     const box = new AgentBox(ref, new AgentSocket(layout.box(ref.slot).agentSocket), this.hostOf(ref, id), { log, agentTimeoutMs });
     try {
       await box.begin(configuration);
       return box;
     } catch (error) {
       box.release();
+      events.forget(id);
       throw error;
     }
   }

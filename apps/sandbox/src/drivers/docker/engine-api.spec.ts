@@ -78,14 +78,42 @@ describe('events', () => {
         response.write(event('oom', 4e18).slice(0, 10));
         response.write(event('oom', 4e18).slice(10));
         response.end(event('oom', 4.000000002e18));
-      } else response.write(event('die', 4.1e18));
+      } else {
+        response.write(event('oom', 4.000000002e18)); // an engine gives those of the very moment again
+        response.write(event('die', 4.1e18));
+      }
     });
     const events = new ContainerEvents(api, ['gatehouse.node=n'], quiet);
+    events.watch('c');
     events.listen();
     await eventually(() => expect(events.oomKillsOf('c')).toBe(2));
     await events.ended('c', 10_000);
+    expect(events.oomKillsOf('c')).toBe(2);
     expect([asked.length, Number(asked[1]) >= 4_000_000_000]).toEqual([2, true]);
     expect(events.oomKillsOf('another')).toBe(0);
+    await events.close();
+  });
+
+  test('of containers that nobody watches are not kept, nor waited for', async () => {
+    const api = await engine((_request, response) => {
+      response.writeHead(200);
+      for (const id of ['gone', 'stranger', 'watched']) for (const Action of ['oom', 'die']) response.write(`${JSON.stringify({ Action, Actor: { ID: id }, timeNano: 4e18 })}\n`);
+    });
+    const events = new ContainerEvents(api, ['gatehouse.node=n'], quiet);
+    for (const id of ['gone', 'watched']) events.watch(id);
+    const waited = events.ended('gone', 10_000);
+    events.forget('gone');
+    await waited;
+    events.listen();
+    await events.ended('watched', 10_000);
+    expect(['gone', 'stranger', 'watched'].map(id => events.oomKillsOf(id))).toEqual([0, 0, 1]);
+    for (const id of ['gone', 'stranger']) await events.ended(id, 60_000);
+    // Watched once more, it is not dead of what was told before.
+    events.watch('gone');
+    const again = events.ended('gone', 60_000).then(() => 'told');
+    expect(await Promise.race([again, new Promise(resolve => setImmediate(resolve, 'waits'))])).toBe('waits');
+    events.forget('gone');
+    expect(await again).toBe('told');
     await events.close();
   });
 });
