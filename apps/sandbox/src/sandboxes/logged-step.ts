@@ -1,4 +1,6 @@
+import { GatehouseError } from '@gatehouse/contracts';
 import type { Logger } from '@gatehouse/platform';
+import { DriverError } from '../drivers/driver-error.js';
 
 export type StepLog = Pick<Logger, 'info'>;
 
@@ -14,7 +16,10 @@ export const loggedStep = async <Outcome>(log: StepLog, step: Readonly<Record<st
     log.info({ ...step, ...tell(outcome), ms: ms() }, 'sandbox setup');
     return outcome;
   } catch (error) {
-    log.info({ ...step, failed: error instanceof Error ? error.message : 'unknown', ms: ms() }, 'sandbox setup');
+    log.info({ ...step, failed: reasonOf(error), ms: ms() }, 'sandbox setup');
     throw error;
   }
 };
+
+/** Only these have messages that are fit for callers; those of others may quote what a caller wrote. */
+const reasonOf = (error: unknown): string => (error instanceof GatehouseError || error instanceof DriverError ? error.message : 'unexpected error');
