@@ -25,6 +25,7 @@ export const gatewayConfigSpecs = {
   CORS_ORIGINS: list({ default: ['*'], desc: '* or the origins whose pages may call, separated by commas' }),
   TRUST_PROXY: list({ default: [], desc: 'addresses or CIDR ranges of proxies whose X-Forwarded-For is believed, separated by commas' }),
   GATEWAY_REPLICAS: integer({ min: 1, max: 10_000 })({ default: 1, desc: 'expected gateway processes; each one limits at its share while Redis is away' }),
+  // Less than the minute after which a stream gives up: of a client that is silent the client is to be told.
   UPLOAD_SILENCE_SECONDS: integer({ min: 1, max: 50 })({ default: 45, desc: 'seconds for which a client that uploads a file may send nothing' }),
   LOG_REQUESTS: flag({ default: false, desc: 'whether every request leaves a line in the log; failures of ours always do' }),
 };

@@ -16,7 +16,7 @@ const limitSpecs = {
   SANDBOX_DISK_MB_MAX: megabytes({ default: 20_480, desc: 'MiB of disk an agent may ask for' }),
   SANDBOX_PIDS: integer({ min: 128, max: 32_768 })({ default: 256, desc: 'processes and threads of a sandbox' }),
   SANDBOXES_MAX: integer({ min: 1, max: 10_000 })({ default: 100, desc: 'sandboxes that may run on this node at once' }),
-  SANDBOX_POOL_SIZE: integer({ min: 0, max: 1_000 })({ default: 4, desc: 'sandboxes that are started before anybody asks for one, so that a new one is there at once; 0: none' }),
+  SANDBOX_POOL_SIZE: integer({ min: 0, max: 1_000 })({ default: 4, desc: 'sandboxes that are started before anybody asks for one, so that a new one is there at once; 0: none. Only with the driver local, and where disks have a quota' }),
   SANDBOX_POOL_MEMORY_MB: integer({ min: 16, max: 1_048_576 })({ default: 512, desc: 'MiB of memory they may use together; one needs about 8' }),
   SANDBOX_COMMANDS_MAX: integer({ min: 1, max: 900 })({ default: 512, desc: 'commands that may run on this node at once' }),
   SANDBOX_COMMANDS_TEAM_MAX: integer({ min: 1, max: 900 })({ default: 128, desc: 'of them, those of one team' }),
