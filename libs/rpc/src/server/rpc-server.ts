@@ -1,4 +1,4 @@
-import type { RpcContract, ServiceName } from '@gatehouse/contracts';
+import type { RpcContract } from '@gatehouse/contracts';
 import { generateSealingKeys } from '@gatehouse/sealing';
 import { type CustomTransportStrategy, type MessageHandler, Server } from '@nestjs/microservices';
 import { EncryptedBus } from '../bus/encrypted-bus.js';
