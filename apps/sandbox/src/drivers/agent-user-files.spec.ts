@@ -68,7 +68,7 @@ describe("the agent's removal", () => {
 
   test('of what somebody adds to from inside for ever has an end', async () => {
     const adding = spawn('perl', ['-e', ADDERS], { cwd: tree, stdio: ['ignore', 'pipe', 'ignore'], detached: true });
-    const ended = new Promise(done => adding.once('exit', done));
+    const ended = new Promise(done => adding.once('close', done)); // when none of the three has the pipe any more
     try {
       await new Promise(begun => adding.stdout.once('data', begun));
       const end = await removeFile(tree, 500).then(() => 'removed', (error: { code: string }) => error.code);
