@@ -203,23 +203,25 @@ export class Pool {
   }
 
   private async make(shape: BoxShape): Promise<void> {
-    const start = this.parts.start(shape, this.ended.signal);
+    const start = this.parts.start(shape, this.ended.signal).then(idle => this.measured(idle));
     const making: Making = { kind: fixedAtStart(shape), made: start.catch(() => null), promised: false };
     this.making = making;
     try {
-      const idle = await start.finally(() => (this.making = undefined));
+      const idle = await start;
+      this.making = undefined; // and at once it is ready: nobody finds it in between
       this.failures = 0;
-      if (making.promised) return;
-      await this.measure(idle); // while nobody can have it: its owner may end it at any time
-      this.add(idle);
+      if (!making.promised) this.add(idle);
     } catch (err) {
+      this.making = undefined;
       if (!this.ended.signal.aborted) this.failed(err, 'no sandbox could be prepared; it will be tried again');
     }
   }
 
-  private async measure(idle: IdleBox): Promise<void> {
+  /** While nobody can have it: its owner may end it at any time. */
+  private async measured(idle: IdleBox): Promise<IdleBox> {
     try {
       this.largestBytes = Math.max(this.largestBytes, (await idle.box.stats()).memoryBytes);
+      return idle;
     } catch (error) {
       await this.end(idle);
       throw error;
